@@ -1,0 +1,45 @@
+// Runs the compiled tests under tap: one line for each file as it ends, every failure in full at the end, and as the
+// last line "N passed, N failed", in tap's own count. Arguments go to tap: npm test -- dist/test/oauth/*.test.js
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
+import { Parser } from 'tap-parser'
+
+const bin = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
+const tap = spawn(bin, ['run', '--reporter=tap', ...process.argv.slice(2)], { stdio: ['inherit', 'pipe', 'inherit'] })
+
+const parser = new Parser()
+const count = { pass: 0, fail: 0, skip: 0, todo: 0 }
+const failures = []
+// tap-parser tells these of the single assertions, however deep they are.
+for (const outcome of Object.keys(count)) parser.on(outcome, () => count[outcome]++)
+parser.on('fail', (failure) => failures.push(failure))
+// At the top level an assertion is a whole test file.
+parser.on('assert', ({ ok, name, time, skip }) => {
+  const outcome = skip ? 'skip' : ok ? 'ok  ' : 'FAIL'
+  console.log(`${outcome} ${name}${time ? ` ${(time / 1000).toFixed(1)} s` : ''}`)
+})
+parser.on('bailout', (reason) => console.log(`tap gave up: ${reason}`))
+tap.stdout.pipe(parser)
+
+const [[status, signal]] = await Promise.all([once(tap, 'close'), once(parser, 'complete')])
+
+for (const { fullname, diag } of failures) {
+  console.log(`\nFAIL ${fullname}`)
+  // The source excerpt repeats what the stack points to.
+  const { at, source, ...rest } = diag ?? {}
+  for (const [name, value] of Object.entries(rest)) {
+    const text = typeof value === 'string' ? value.trimEnd() : inspect(value, { depth: 5 })
+    console.log(`  ${name}: ${text.includes('\n') ? `\n${text}` : text}`.replaceAll('\n', '\n    '))
+  }
+}
+
+if (count.skip + count.todo > 0) console.log(`\n${count.skip} skipped, ${count.todo} to do`)
+// A run that broke off with no failed test to show for it has failed all the same.
+if (status !== 0 && count.fail === 0) {
+  console.log(`\ntap ended with ${signal ?? status}`)
+  count.fail = 1
+}
+console.log(`\n${count.pass} passed, ${count.fail} failed`)
+process.exitCode = count.fail === 0 ? 0 : 1

@@ -1,0 +1,79 @@
+import { hash, randomBytes, randomInt } from 'node:crypto'
+
+/** A user of the built-in directory. */
+export interface User {
+  /** The opaque, stable `sub` of this user's tokens. */
+  readonly sub: string
+  /** As it was written at creation, in NFC. */
+  readonly username: string
+  /** In PHC format. */
+  readonly passwordHash: string
+  readonly disabled: boolean
+  /** Every family repeats the epoch it was made in; moving the user's epoch on ends them all in one write. */
+  readonly epoch: number
+  /** Milliseconds since 1970. */
+  readonly createdAt: number
+}
+
+const MAX_USERNAME_CODE_POINTS = 256
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const NOT_IN_USERNAME = /[\u0000-\u001f\u007f-\u009f\ufffd]|\p{Surrogate}/u
+
+/**
+ * The form in which user names are compared: NFC and case folded, so that `Zoë`, `ZOË` and a decomposed `Zoë` are one.
+ * Upper before lower case, because that folds ß with ss and ς with σ, which lower case alone does not.
+ */
+export function foldUsername(username: string): string {
+  return username.normalize('NFC').toUpperCase().toLowerCase().normalize('NFC')
+}
+
+/** What the stores find a name by: a digest of its folded form, of constant length whatever a request sends. */
+export function usernameKey(username: string): string {
+  return hash('sha256', foldUsername(username), 'base64url')
+}
+
+/** Why a text is refused as a new user name, or `undefined` when it is fine. */
+export function usernameFault(username: string): string | undefined {
+  if (username.trim() === '') return 'is empty'
+  if (username !== username.trim()) return 'begins or ends with a space'
+  if ([...username].length > MAX_USERNAME_CODE_POINTS)
+    return `is longer than ${MAX_USERNAME_CODE_POINTS} characters`
+  if (NOT_IN_USERNAME.test(username)) return 'has a control character'
+  return undefined
+}
+
+/** Draws a new `sub`. */
+export function newSub(): string {
+  return `usr_${randomBytes(16).toString('base64url')}`
+}
+
+/**
+ * Where the store keeps this user's record and sessions: 12 base64url characters computed from `sub`. It stands in
+ * the user's refresh tokens and session ids, so that one look finds the family and its user side by side.
+ */
+export function userLocator(sub: string): string {
+  return hash('sha256', `pawl user locator v1\0${sub}`, 'buffer').toString('base64url', 0, 9)
+}
+
+/**
+ * Draws an epoch for a user or a client: at its beginning, and again whenever all its sessions are to end. Random, so
+ * that neither two changes at once nor an account deleted and made anew bring back an epoch that was.
+ *
+ * @param previous the epoch that must not come again.
+ */
+export function newEpoch(previous?: number): number {
+  const epoch = randomInt(2 ** 31)
+  return epoch === previous ? newEpoch(previous) : epoch
+}
+
+/** What changes with a new password: every session that began with the old one ends. */
+export const withPassword = (user: User, passwordHash: string) => ({
+  passwordHash,
+  epoch: newEpoch(user.epoch),
+})
+
+/** What changes when the user may no longer sign in; enabled again, the old sessions stay ended. */
+export const withoutAccess = (user: User) => ({ disabled: true, epoch: newEpoch(user.epoch) })
+
+/** What changes when the user is signed out everywhere. */
+export const withoutSessions = (account: { readonly epoch: number }) => ({ epoch: newEpoch(account.epoch) })

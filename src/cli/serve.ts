@@ -1,0 +1,58 @@
+import { pino } from 'pino'
+import { describeConfig, readConfig } from '../config/config.ts'
+import { startServer } from '../http/server.ts'
+import { untilReachable } from '../stores/open-store.ts'
+import { type Command, noOperands } from './command.ts'
+
+/** How long the start waits for a store that is being started beside it, before it goes on without. */
+const STORE_PATIENCE_MS = 2000
+
+const serve: Command = {
+  name: 'serve',
+  operands: '',
+  summary: 'run the server, configured by environment variables',
+  details:
+    'Every variable is in the README. A bad configuration ends with exit code 78 and one line per fault.',
+  options: {
+    'check-config': {
+      type: 'boolean',
+      help: 'print the effective configuration, secrets redacted, and exit',
+    },
+  },
+  async run(args, { environment, print, untilStopped }) {
+    noOperands(args)
+    const config = readConfig(environment)
+    if (args.values['check-config']) {
+      for (const [name, value] of Object.entries(describeConfig(config))) print(`${name}=${value}`)
+      return 0
+    }
+    const log = pino(
+      { level: config.logLevel, base: { pid: process.pid } },
+      pino.destination({ dest: 1, sync: false }),
+    )
+    const server = await startServer(config, log)
+    const { signing, store } = server.services
+    log.info(
+      {
+        issuer: config.issuer,
+        listening: server.url,
+        management: server.managementUrl,
+        store: config.store.kind,
+        kid: signing.active.kid,
+      },
+      'started',
+    )
+    await untilReachable(store, STORE_PATIENCE_MS).catch(() =>
+      log.error('the store does not answer yet; requests get 503 until it does'),
+    )
+    await untilStopped(async () => {
+      log.info('stopping')
+      await server.close()
+      log.info('stopped')
+      log.flush()
+    })
+    return 0
+  },
+}
+
+export const SERVE_COMMANDS: readonly Command[] = [serve]

@@ -1,0 +1,135 @@
+import { createPublicKey } from 'node:crypto'
+import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
+import { type Config, readConfig } from '../config/config.ts'
+import { type Keys, loadKeys } from '../keys/key-files.ts'
+import type { Store } from '../stores/contract.ts'
+import { decide } from '../tokens/decision.ts'
+import { familyIdOf, readRefreshToken } from '../tokens/refresh-token.ts'
+import { type Command, JSON_OPTION, onlyOperand } from './command.ts'
+import { withStore } from './with-store.ts'
+
+/** What there is to say about a token. */
+interface Finding {
+  readonly kind: 'access token' | 'refresh token' | 'unknown'
+  readonly passes: boolean
+  readonly because: string
+  readonly says?: object
+}
+
+const inspect: Command = {
+  name: 'token inspect',
+  operands: 'TOKEN',
+  summary: 'decode an access or refresh token, and say why it would pass or fail, without using it',
+  details: 'With - for TOKEN it is read from standard input, which keeps it out of the shell’s history.',
+  options: JSON_OPTION,
+  async run(args, surroundings) {
+    const operand = onlyOperand(args, 'TOKEN')
+    const token = operand === '-' ? (await surroundings.readStdin()).trim() : operand
+    const config = readConfig(surroundings.environment)
+    const keys = await loadKeys(config.keysDir)
+    const finding = await withStore(surroundings, (store) =>
+      token.startsWith('prt_')
+        ? inspectRefreshToken(store, keys, config, token)
+        : inspectAccessToken(store, keys, config, token),
+    )
+    if (args.values.json) {
+      surroundings.print(JSON.stringify(finding))
+    } else {
+      surroundings.print(`${finding.kind}: ${finding.passes ? 'passes' : 'fails'}: ${finding.because}`)
+      if (finding.says) surroundings.print(JSON.stringify(finding.says, null, 2))
+    }
+    return finding.passes ? 0 : 1
+  },
+}
+
+async function inspectRefreshToken(store: Store, keys: Keys, config: Config, text: string): Promise<Finding> {
+  const kind = 'refresh token'
+  const token = readRefreshToken(keys.refresh, text)
+  if (!token)
+    return { kind, passes: false, because: 'it is not one that the secrets in KEYS_DIR made, to the letter' }
+  const sid = familyIdOf(token.handle)
+  const { family, user, now } = await store.families.look(sid)
+  const says = { sid, generation: token.generation, session: family }
+  if (!family) return { kind, passes: false, because: 'its session has expired, or the store lost it', says }
+  const client = await store.clients.find(family.clientId)
+  if (!client || client.disabled) {
+    return { kind, passes: false, because: `its client ${family.clientId} is disabled or deleted`, says }
+  }
+  const decision = decide({
+    presented: token.generation,
+    family,
+    userEpoch: user?.epoch,
+    client,
+    scope: undefined,
+    sender: family.lastSender,
+    now,
+    graceMs: 1000 * (client.refreshTokenGrace ?? config.refreshTokenGrace),
+    onReuse: client.onReuse,
+  })
+  const [passes, because] = MEANINGS[decision.kind]
+  return { kind, passes, because, says }
+}
+
+/** What each decision means for whoever holds the token. */
+const MEANINGS = {
+  gone: [false, 'its session has expired'],
+  revoked: [false, 'its session was revoked'],
+  other_client: [false, 'it is another client’s'],
+  user_ended: [false, 'its user was disabled, deleted, signed out, or given a new password'],
+  client_ended: [false, 'every session of its client was ended'],
+  scope_exceeded: [false, 'the scope is beyond what was granted'],
+  rotate: [true, 'it is the current one; a refresh would rotate it'],
+  repeat: [
+    true,
+    'it is the predecessor of the current one, within the grace: a refresh would get the same successor',
+  ],
+  reuse: [false, 'it was rotated before; a refresh would be reuse, and end the session'],
+  reuse_observed: [true, 'it was rotated before; a refresh would be reuse, which this client only observes'],
+  heal: [true, 'it is ahead of the store, which must have lost writes: a refresh would heal it'],
+  too_far_ahead: [false, 'it is too far ahead of the store'],
+} as const satisfies Record<ReturnType<typeof decide>['kind'], readonly [boolean, string]>
+
+async function inspectAccessToken(store: Store, keys: Keys, config: Config, text: string): Promise<Finding> {
+  let says: { header: ReturnType<typeof decodeProtectedHeader>; claims: ReturnType<typeof decodeJwt> }
+  try {
+    says = { header: decodeProtectedHeader(text), claims: decodeJwt(text) }
+  } catch {
+    return { kind: 'unknown', passes: false, because: 'it is neither a refresh token nor a JWT' }
+  }
+  const kind = 'access token'
+  const fails = (because: string): Finding => ({ kind, passes: false, because, says })
+  const key = keys.signing.published.find(({ kid }) => kid === says.header.kid)
+  if (!key) return fails('no published key has its kid')
+  try {
+    await jwtVerify(text, createPublicKey(key.privateKey), {
+      algorithms: ['RS256'],
+      typ: 'at+jwt',
+      issuer: config.issuer,
+      requiredClaims: ['exp', 'aud', 'sub', 'client_id', 'iat', 'jti'],
+    })
+  } catch (error) {
+    return fails((error as Error).message)
+  }
+  const { sid } = says.claims
+  if (typeof sid === 'string') {
+    const { family, user } = await store.families.look(sid)
+    const isOver = !family || family.revoked || family.userEpoch !== user?.epoch
+    if (isOver) {
+      return {
+        kind,
+        passes: true,
+        because:
+          'a resource server that verifies it by the JWKS alone takes it, though its session has ended',
+        says,
+      }
+    }
+  }
+  return {
+    kind,
+    passes: true,
+    because: 'its signature, issuer and times are right, and its session lives',
+    says,
+  }
+}
+
+export const TOKEN_COMMANDS: readonly Command[] = [inspect]

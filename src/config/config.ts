@@ -1,0 +1,263 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { isAudience } from '../accounts/client.ts'
+import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
+
+/** The effective configuration. Durations are seconds. */
+export interface Config {
+  readonly issuer: string
+  readonly host: string
+  readonly port: number
+  readonly managementHost: string
+  readonly managementPort: number
+  readonly storeUrl: string
+  readonly store: StoreLocation
+  readonly waitReplicas: number
+  readonly keysDir: string
+  readonly accessTokenTtl: number
+  readonly refreshTokenIdleTtl: number
+  readonly refreshTokenMaxTtl: number
+  readonly refreshTokenGrace: number
+  readonly defaultAudience: string
+  readonly trustProxy: readonly string[]
+  readonly logLevel: LogLevel
+}
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Everything that is wrong with the configuration, at once: one line per variable, its name first. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[]
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'))
+    this.name = 'ConfigError'
+    this.faults = faults
+  }
+}
+
+/** A variable: what it is called, what it means, and how its text is read. `read` throws a TypeError: "PORT " + message. */
+interface Variable<T> {
+  readonly name: string
+  readonly meaning: string
+  readonly fallback: string
+  readonly read: (text: string) => T
+}
+
+const DAY = 86_400
+const YEAR = 366 * DAY
+
+const seconds = (least: number, most: number) => (text: string) => wholeNumber(text, least, most, 'seconds')
+const port = (text: string) => wholeNumber(text, 0, 65_535)
+
+export const VARIABLES = {
+  host: variable('HOST', '127.0.0.1', 'public listener', hostName),
+  port: variable('PORT', '9000', 'public listener; 0 for any free port', port),
+  issuer: variable(
+    'ISSUER',
+    'http://localhost:$PORT',
+    'exact iss of tokens; https unless loopback',
+    issuerUrl,
+  ),
+  managementHost: variable('MANAGEMENT_HOST', '127.0.0.1', 'health listener', hostName),
+  managementPort: variable('MANAGEMENT_PORT', '9001', 'health listener; 0 for any free port', port),
+  storeUrl: variable(
+    'STORE_URL',
+    'lmdb:./data',
+    'lmdb:PATH, redis://, rediss://, redis-sentinel:// or redis-cluster://',
+    storeUrl,
+  ),
+  waitReplicas: variable(
+    'REDIS_WAIT_REPLICAS',
+    '0',
+    'Redis replicas that must have a sign-in or revocation before it is answered',
+    (text) => wholeNumber(text, 0, 10),
+  ),
+  keysDir: variable('KEYS_DIR', './keys', 'signing keys and refresh-token secrets', (text) => text),
+  accessTokenTtl: variable('ACCESS_TOKEN_TTL', '300', 'seconds an access token lives', seconds(1, DAY)),
+  refreshTokenIdleTtl: variable(
+    'REFRESH_TOKEN_IDLE_TTL',
+    String(14 * DAY),
+    'seconds without a refresh that end a session',
+    seconds(1, 10 * YEAR),
+  ),
+  refreshTokenMaxTtl: variable(
+    'REFRESH_TOKEN_MAX_TTL',
+    String(90 * DAY),
+    'seconds after sign-in that end a session',
+    seconds(1, 10 * YEAR),
+  ),
+  refreshTokenGrace: variable(
+    'REFRESH_TOKEN_GRACE',
+    '30',
+    'seconds in which the predecessor of a refresh token still answers; 0 is strict',
+    seconds(0, 3600),
+  ),
+  defaultAudience: variable(
+    'DEFAULT_AUDIENCE',
+    '$ISSUER',
+    'aud of access tokens where the client names none',
+    audience,
+  ),
+  trustProxy: variable('TRUST_PROXY', '', 'CIDR list of proxies whose X-Forwarded-For counts', cidrList),
+  logLevel: variable('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), oneOf(LOG_LEVELS)),
+}
+
+/**
+ * Reads the configuration from environment variables. Where `NAME_FILE` is given, the value is in that file.
+ *
+ * @throws {ConfigError} with every fault at once.
+ */
+export function readConfig(environment: Environment): Config {
+  const faults: string[] = []
+  const texts = new Map<string, string>()
+
+  function read<T>({ name, fallback, read }: Variable<T>): T | undefined {
+    try {
+      const given = textOf(environment, name)
+      const text = given ?? fallback.replace(/\$([A-Z]+)/, (_, other: string) => texts.get(other) ?? '')
+      texts.set(name, text)
+      return read(text)
+    } catch (error) {
+      faults.push(`${name} ${(error as Error).message}`)
+      return undefined
+    }
+  }
+
+  // In the order of the table, so that a default can take an earlier variable's text.
+  const values = Object.fromEntries(
+    Object.entries(VARIABLES).map(([key, variable]) => [key, read(variable as Variable<unknown>)]),
+  ) as { [K in keyof typeof VARIABLES]: ReturnType<(typeof VARIABLES)[K]['read']> }
+
+  const { host, port, managementHost, managementPort, refreshTokenIdleTtl, refreshTokenMaxTtl } = values
+  if (port !== 0 && port === managementPort && host === managementHost) {
+    faults.push('MANAGEMENT_PORT is also PORT: health and metrics must not be on the public listener')
+  }
+  if (refreshTokenIdleTtl > refreshTokenMaxTtl) {
+    faults.push(
+      'REFRESH_TOKEN_IDLE_TTL is longer than REFRESH_TOKEN_MAX_TTL, which would never let it end a session',
+    )
+  }
+  if (port === 0 && environment.ISSUER === undefined && environment.ISSUER_FILE === undefined) {
+    faults.push('ISSUER must be given when PORT is 0: its default is made of the port')
+  }
+  if (faults.length > 0) throw new ConfigError(faults)
+  const { url, location } = values.storeUrl
+  return { ...values, storeUrl: url, store: location }
+}
+
+/** The configuration as it may be shown: by variable name, secrets redacted. */
+export function describeConfig(config: Config): Record<string, string | number | readonly string[]> {
+  return Object.fromEntries(
+    Object.entries(VARIABLES).map(([key, { name }]) => [
+      name,
+      key === 'storeUrl' ? redactStoreUrl(config.storeUrl) : config[key as Exclude<keyof Config, 'store'>],
+    ]),
+  )
+}
+
+function variable<T>(
+  name: string,
+  fallback: string,
+  meaning: string,
+  read: (text: string) => T,
+): Variable<T> {
+  return { name, fallback, meaning, read }
+}
+
+function textOf(environment: Environment, name: string): string | undefined {
+  const value = environment[name]
+  const file = environment[`${name}_FILE`]
+  if (value !== undefined && file !== undefined) {
+    throw new TypeError(`and ${name}_FILE are both given: take one away`)
+  }
+  if (file === undefined) return value
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new TypeError(`cannot be read from the file that ${name}_FILE names (${code})`)
+  }
+}
+
+function wholeNumber(text: string, least: number, most: number, unit = ''): number {
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= least && value <= most)) {
+    throw new TypeError(`must be a whole number${unit && ` of ${unit}`} from ${least} to ${most}`)
+  }
+  return value
+}
+
+function hostName(text: string): string {
+  if (isIP(text) === 0 && !/^[A-Za-z0-9.-]{1,253}$/.test(text))
+    throw new TypeError('must be a host name or an address')
+  return text
+}
+
+/** Whether only this machine can reach the host (RFC 8252 section 7.3 and 8.3). */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, '')
+  return bare === 'localhost' || bare === '::1' || /^127(?:\.\d{1,3}){3}$/.test(bare)
+}
+
+// RFC 8414 section 2: a URL that uses the "https" scheme and has no query or fragment components.
+function issuerUrl(text: string): string {
+  let url: URL
+  try {
+    url = new URL(text)
+  } catch {
+    throw new TypeError('must be a URL')
+  }
+  if (url.search || url.hash || text.includes('?') || text.includes('#')) {
+    throw new TypeError('must have no query and no fragment')
+  }
+  if (url.username || url.password) throw new TypeError('must hold no credentials')
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
+    throw new TypeError('must be https, except on loopback')
+  }
+  const plain = url.pathname === '/' ? url.origin : url.origin + url.pathname
+  if (text !== plain || text.endsWith('/')) {
+    throw new TypeError(
+      `must be written plainly, without a slash at its end, as ${plain.replace(/\/+$/, '')}`,
+    )
+  }
+  return text
+}
+
+function storeUrl(text: string): { url: string; location: StoreLocation } {
+  return { url: text, location: parseStoreUrl(text) }
+}
+
+function audience(text: string): string {
+  if (!isAudience(text)) throw new TypeError('must be 1 to 255 printable characters without a space')
+  return text
+}
+
+function cidrList(text: string): string[] {
+  const items = text.split(/[\s,]+/).filter((item) => item !== '')
+  for (const item of items) {
+    const [address = '', bits, more] = item.split('/')
+    const version = isIP(address)
+    const most = version === 4 ? 32 : 128
+    const good =
+      version !== 0 &&
+      more === undefined &&
+      (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most))
+    if (!good)
+      throw new TypeError(
+        'must be a list of addresses or networks such as 10.0.0.0/8, with commas between them',
+      )
+  }
+  return items
+}
+
+function oneOf<T extends string>(allowed: readonly T[]) {
+  return (text: string): T => {
+    const found = allowed.find((item) => item === text)
+    if (found === undefined) throw new TypeError(`must be one of ${allowed.join(', ')}`)
+    return found
+  }
+}

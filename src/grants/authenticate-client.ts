@@ -1,0 +1,84 @@
+import { type Client, isClientSecret } from '../accounts/client.ts'
+import { OAuthError } from '../oauth/errors.ts'
+import { decodeFormValue, type Form } from '../oauth/form.ts'
+import type { ClientStore } from '../stores/contract.ts'
+
+declare const authenticated: unique symbol
+
+/** A client that has proved who it is, as far as its type can. Only {@link authenticateClient} makes one. */
+export type AuthenticatedClient = Client & { readonly [authenticated]: true }
+
+interface Credentials {
+  readonly clientId: string
+  /** Empty for the method `none`. */
+  readonly secret: string
+}
+
+const refused = (detail: string) => new OAuthError('invalid_client', 'Client authentication failed', detail)
+
+/**
+ * Client authentication (RFC 6749 section 2.3), the same for every endpoint: `client_secret_basic`,
+ * `client_secret_post`, or `none` for a public client.
+ *
+ * @param authorization the `Authorization` header.
+ * @throws {OAuthError} `invalid_request` for two methods at once or none at all, `invalid_client` when it fails.
+ */
+export async function authenticateClient(
+  clients: ClientStore,
+  authorization: string | undefined,
+  form: Form,
+): Promise<AuthenticatedClient> {
+  const readings = readCredentials(authorization, form)
+  for (const { clientId, secret } of readings) {
+    const client = await clients.find(clientId)
+    if (isGenuine(client, secret)) return client as AuthenticatedClient
+  }
+  throw refused('unknown client, wrong secret, or disabled')
+}
+
+function isGenuine(client: Client | undefined, secret: string): boolean {
+  // The secret is compared for unknown and public clients too, so that their answer takes as long.
+  const isRight = isClientSecret(client, secret)
+  if (!client || client.disabled) return false
+  // Section 2.3.1 lets a client omit an empty secret; a public client that sends one with content is misconfigured.
+  return client.type === 'public' ? secret === '' : isRight
+}
+
+/** One reading of the credentials, or two where Basic can be meant in two ways; the standard one comes first. */
+function readCredentials(authorization: string | undefined, form: Form): Credentials[] {
+  const clientId = form.values.get('client_id')
+  const secret = form.values.get('client_secret')
+  if (authorization === undefined) {
+    if (clientId === undefined) throw new OAuthError('invalid_request', 'The client_id is missing')
+    return [{ clientId, secret: secret ?? '' }]
+  }
+  // Section 2.3: the client MUST NOT use more than one authentication method in each request.
+  if (secret !== undefined) {
+    throw new OAuthError('invalid_request', 'More than one client authentication method was used')
+  }
+  const readings = readBasic(authorization)
+  if (clientId !== undefined && !readings.some((reading) => reading.clientId === clientId)) {
+    throw new OAuthError('invalid_request', 'The client_id is not the one of the Authorization header')
+  }
+  return readings
+}
+
+/**
+ * HTTP Basic with both parts form-encoded (RFC 6749 section 2.3.1). Widespread clients send them raw, so where the two
+ * readings differ the raw one counts as well.
+ */
+function readBasic(authorization: string): Credentials[] {
+  const match = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(authorization)
+  if (!match?.[1]) throw refused('the Authorization header is not Basic')
+  const text = Buffer.from(match[1], 'base64').toString('utf8')
+  const colon = text.indexOf(':')
+  if (colon < 0) throw refused('the Basic credentials have no colon')
+  const raw = { clientId: text.slice(0, colon), secret: text.slice(colon + 1) }
+  try {
+    const decoded = { clientId: decodeFormValue(raw.clientId), secret: decodeFormValue(raw.secret) }
+    const differs = decoded.clientId !== raw.clientId || decoded.secret !== raw.secret
+    return differs ? [decoded, raw] : [raw]
+  } catch {
+    return [raw]
+  }
+}

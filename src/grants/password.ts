@@ -1,0 +1,67 @@
+import { userLocator } from '../accounts/user.ts'
+import { OAuthError } from '../oauth/errors.ts'
+import { isWithin } from '../oauth/scope.ts'
+import { familyIdOf, newHandle } from '../tokens/refresh-token.ts'
+import type { Grant } from './grant.ts'
+
+/**
+ * The resource owner password credentials grant (RFC 6749 section 4.3).
+ *
+ * Whatever is wrong with the name or the password, the answer and the work behind it are the same.
+ */
+export const passwordGrant: Grant = async (services, { client, form, scope, sender, notes }) => {
+  const { store, passwords, settings, audit } = services
+  const username = form.values.get('username')
+  const password = form.values.get('password')
+  if (username === undefined || password === undefined) {
+    throw new OAuthError('invalid_request', 'The username or the password is missing')
+  }
+  if (scope && !isWithin(scope, client.scopes)) {
+    throw new OAuthError('invalid_scope', 'The scope is beyond what the client may ask for')
+  }
+  const refused = (reason: string) => {
+    audit({ event: 'sign_in.failed', client_id: client.clientId, reason, ...sender })
+    return new OAuthError('invalid_grant', 'The username or the password is wrong', reason)
+  }
+
+  const user = await store.users.findByUsername(username)
+  const isRight = await passwords.verify(password, user?.passwordHash)
+  if (!user) throw refused('no such user')
+  if (!isRight) throw refused('wrong password')
+  if (user.disabled) throw refused('the user is disabled')
+
+  const handle = newHandle(userLocator(user.sub))
+  const sid = familyIdOf(handle)
+  const mayRefresh = client.grants.includes('refresh_token')
+  // A session that cannot be refreshed is over with its access token.
+  const lifetimeMs = 1000 * (client.accessTokenTtl ?? settings.accessTokenTtl)
+  const granted = {
+    scope: scope ?? client.scopes,
+    audience: client.audiences.length > 0 ? client.audiences : [settings.defaultAudience],
+  }
+  const begun = await store.families.create({
+    id: sid,
+    clientId: client.clientId,
+    clientEpoch: client.epoch,
+    userEpoch: user.epoch,
+    ...granted,
+    sender,
+    idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
+    maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
+  })
+  if (!begun) throw refused('the account changed meanwhile')
+
+  notes.sid = sid
+  audit({ event: 'sign_in.succeeded', client_id: client.clientId, sub: user.sub, sid, ...sender })
+  return {
+    ...granted,
+    sub: user.sub,
+    signedInAt: begun.createdAt,
+    sid,
+    generation: 0,
+    issuedAt: begun.createdAt,
+    now: begun.createdAt,
+    endsAt: begun.endsAt,
+    handle: mayRefresh ? handle : undefined,
+  }
+}

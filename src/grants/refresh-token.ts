@@ -1,0 +1,129 @@
+import { OAuthError, UnavailableError } from '../oauth/errors.ts'
+import type { AdvanceRequest, FamilyView } from '../stores/contract.ts'
+import { type Decision, decide } from '../tokens/decision.ts'
+import type { Family } from '../tokens/family.ts'
+import { familyIdOf, readRefreshToken } from '../tokens/refresh-token.ts'
+import type { AuditEvent } from './audit.ts'
+import type { Grant, Granted } from './grant.ts'
+
+/** Each further attempt means that another request moved the family in between; that ends after one or two. */
+const MAX_ATTEMPTS = 8
+
+const refused = (detail: string) =>
+  new OAuthError(
+    'invalid_grant',
+    'The refresh token is not valid for this client, has ended or was revoked',
+    detail,
+  )
+
+/**
+ * The refresh token grant (RFC 6749 section 6) with rotation (RFC 9700 section 4.14.2).
+ *
+ * What happens is decided by the pure `decide`; here its decisions are carried out. The usual one, `rotate`, is
+ * attempted before it is made: the compare-and-set moves the family only where `decide` would say `rotate`, so that the
+ * happy path is one round trip. Only a `scope`, which the store does not judge, is looked at first.
+ */
+export const refreshTokenGrant: Grant = async (services, { client, form, scope, sender, notes }) => {
+  const { store, settings, audit } = services
+  const text = form.values.get('refresh_token')
+  if (text === undefined) throw new OAuthError('invalid_request', 'The refresh_token is missing')
+  const token = readRefreshToken(services.refreshSecrets, text)
+  if (!token) throw refused('not a refresh token of this server')
+
+  const { handle, generation: presented } = token
+  const id = familyIdOf(handle)
+  notes.sid = id
+  const turn: Omit<AdvanceRequest, 'from' | 'to'> = {
+    id,
+    clientId: client.clientId,
+    clientEpoch: client.epoch,
+    sender,
+    idleMs: 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl),
+  }
+  const judge = ({ family, user, now }: FamilyView): Decision =>
+    decide({
+      presented,
+      family,
+      userEpoch: user?.epoch,
+      client,
+      scope,
+      sender,
+      now,
+      graceMs: 1000 * (client.refreshTokenGrace ?? settings.refreshTokenGrace),
+      onReuse: client.onReuse,
+    })
+
+  let seen: FamilyView & { applied: boolean } =
+    scope === undefined
+      ? await store.families.advance({ ...turn, from: presented, to: presented + 1 })
+      : { ...(await store.families.look(id)), applied: false }
+
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+    const { family, user, now } = seen
+    const decision = judge(seen)
+    notes.decision = decision.kind
+    const report = (event: AuditEvent['event'], reason?: string) =>
+      audit({
+        event,
+        client_id: client.clientId,
+        sid: id,
+        presented,
+        ...(user && { sub: user.sub }),
+        ...(family && { current: family.generation }),
+        ...(reason !== undefined && { reason }),
+        ...sender,
+      })
+    const granted = (family: Family, generation: number, issuedAt: number): Granted => ({
+      sub: user!.sub,
+      scope: scope ?? family.scope,
+      audience: family.audience,
+      signedInAt: family.createdAt,
+      sid: id,
+      generation,
+      issuedAt,
+      now,
+      endsAt: family.endsAt,
+      handle,
+    })
+
+    switch (decision.kind) {
+      case 'rotate':
+      case 'heal':
+        if (seen.applied) {
+          if (decision.kind === 'heal') report('refresh.healed')
+          return granted(family!, decision.to, now)
+        }
+        seen = await store.families.advance({ ...turn, from: decision.from, to: decision.to })
+        continue
+      case 'repeat':
+        await store.families.noteReplay(id, decision.lockstep)
+        report('refresh.replayed')
+        if (decision.lockstep.run > Math.max(1, family!.lockstep.run)) report('refresh.lockstep')
+        return granted(family!, decision.generation, family!.rotatedAt)
+      case 'reuse_observed':
+        report('refresh.reuse_observed')
+        return granted(family!, decision.generation, family!.rotatedAt)
+      case 'reuse':
+        if ((await store.families.revoke(id, 'reuse')) === 'revoked') report('refresh.reuse')
+        throw refused('reuse of an older refresh token')
+      case 'revoked':
+        report('refresh.after_revocation', decision.reason)
+        throw refused('the session was revoked')
+      case 'too_far_ahead':
+        report('refresh.too_far_ahead')
+        throw refused('a generation that the store is too far behind of')
+      case 'scope_exceeded':
+        throw new OAuthError('invalid_scope', 'The scope is beyond what was granted')
+      default:
+        throw refused(REFUSALS[decision.kind])
+    }
+  }
+  throw new UnavailableError('The session is moved by too many requests at once')
+}
+
+const REFUSALS = {
+  gone: 'the session has ended',
+  other_client: 'the session of another client',
+  user_ended: 'the user was disabled, deleted, signed out or given a new password',
+  client_ended: 'every session of the client was ended',
+} satisfies Partial<Record<Decision['kind'], string>>

@@ -1,0 +1,28 @@
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import type { Store } from '../stores/contract.ts'
+import { createBareApp } from './app.ts'
+import { sendProblem } from './problems.ts'
+
+/** Whether the server takes requests; false from the first signal to end. */
+export interface Readiness {
+  ready: boolean
+}
+
+/** The management listener's app: what operators and orchestrators ask, never on the public listener. */
+export function createManagementApp(store: Store, readiness: Readiness, log: Logger): FastifyInstance {
+  const app = createBareApp(log)
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store')
+  })
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404))
+
+  // Alive means: the event loop turns. A store that is down is no reason to be restarted.
+  app.get('/health/live', async () => ({ status: 'live' }))
+  app.get('/health/ready', async (_request, reply) => {
+    if (!readiness.ready) return sendProblem(reply, 503, 'The server is stopping')
+    await store.ping()
+    return { status: 'ready' }
+  })
+  return app
+}

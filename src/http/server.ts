@@ -1,0 +1,75 @@
+import type { AddressInfo } from 'node:net'
+import { availableParallelism } from 'node:os'
+import type { Logger } from 'pino'
+import { startPasswordHashing } from '../accounts/password-hashing.ts'
+import type { Config } from '../config/config.ts'
+import type { AuditEvent } from '../grants/audit.ts'
+import type { TokenServices } from '../grants/grant.ts'
+import { loadKeys } from '../keys/key-files.ts'
+import { openStore } from '../stores/open-store.ts'
+import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
+import { createApp } from './app.ts'
+import { createManagementApp, type Readiness } from './management-app.ts'
+
+/** A server that listens. */
+export interface RunningServer {
+  readonly services: TokenServices
+  readonly url: string
+  readonly managementUrl: string
+  /** Lets the requests under way finish, then closes both listeners and the store. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts the server: keys, store, both listeners. A store in Redis need not be reachable yet.
+ *
+ * @throws {KeyFileError} or the system's error when something cannot be opened or listened on.
+ */
+export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
+  const keys = await loadKeys(config.keysDir)
+  const store = openStore(config.store, {
+    waitReplicas: config.waitReplicas,
+    onChange: (state, reason) =>
+      log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
+  })
+  const passwords = await startPasswordHashing()
+  const audits = log.child({ audit: true })
+  const services: TokenServices = {
+    store,
+    passwords,
+    signing: keys.signing,
+    // With a core to spare, the event loop goes on while the other one signs.
+    sign: availableParallelism() > 1 ? signOnPool : signOnThread,
+    refreshSecrets: keys.refresh,
+    audit: (event: AuditEvent) => audits.info(event, event.event),
+    settings: config,
+  }
+  const readiness: Readiness = { ready: true }
+  const app = await createApp({ services, log, trustProxy: config.trustProxy })
+  const management = createManagementApp(store, readiness, log)
+
+  async function close(): Promise<void> {
+    readiness.ready = false
+    await app.close()
+    await management.close()
+    await passwords.close()
+    await store.close()
+  }
+  try {
+    await app.listen({ host: config.host, port: config.port })
+    await management.listen({ host: config.managementHost, port: config.managementPort })
+  } catch (error) {
+    await close()
+    throw error
+  }
+  const urlOf = (address: AddressInfo | string | null) => {
+    const { address: host, family, port } = address as AddressInfo
+    return `http://${family === 'IPv6' ? `[${host}]` : host}:${port}`
+  }
+  return {
+    services,
+    url: urlOf(app.server.address()),
+    managementUrl: urlOf(management.server.address()),
+    close,
+  }
+}

@@ -1,0 +1,210 @@
+import { generateKeyPair, randomBytes } from 'node:crypto'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { type RefreshSecretRing, refreshMacKey } from '../tokens/refresh-token.ts'
+import { readSigningKey, type SigningKey, type SigningKeys } from '../tokens/signing-key.ts'
+
+/*
+ * KEYS_DIR/signing/NAME.pem     RSA private keys, PKCS #8; all are published
+ * KEYS_DIR/signing/active       the kid of the one that signs
+ * KEYS_DIR/refresh/ID.key       secrets of 32 bytes behind refresh tokens; all verify
+ * KEYS_DIR/refresh/active       the ID of the one that new tokens are made under
+ */
+const SIGNING = 'signing'
+const REFRESH = 'refresh'
+const ACTIVE = 'active'
+const SECRET_BYTES = 32
+const SECRET_FILE = /^([0-9a-f]{8})\.key$/
+
+/** A key file or folder that cannot be used. The message names it and the mend. */
+export class KeyFileError extends Error {
+  constructor(path: string, what: string, mend: string) {
+    super(`${path} ${what}. ${mend}`)
+    this.name = 'KeyFileError'
+  }
+}
+
+/** All that KEYS_DIR holds. */
+export interface Keys {
+  readonly signing: SigningKeys
+  readonly refresh: RefreshSecretRing
+}
+
+/**
+ * Reads KEYS_DIR; at the very first start, when it holds no keys at all, makes them. Never overwrites anything.
+ *
+ * @throws {KeyFileError} when something is missing, unreadable, too weak, or open to other users of the machine.
+ */
+export async function loadKeys(folder: string): Promise<Keys> {
+  if (!exists(join(folder, SIGNING)) && !exists(join(folder, REFRESH))) {
+    await generateSigningKey(folder)
+    generateRefreshSecret(folder)
+  }
+  requirePrivate(folder, 'chmod 700')
+  return { signing: await loadSigningKeys(folder), refresh: loadRefreshSecrets(folder) }
+}
+
+/**
+ * Adds a signing key of 2048 bits, which is published and does not sign, unless it is the first.
+ *
+ * @returns its kid.
+ */
+export async function generateSigningKey(folder: string): Promise<string> {
+  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  const { kid } = await readSigningKey(pem)
+  addKey(folder, SIGNING, { file: `${kid}.pem`, content: pem, id: kid })
+  return kid
+}
+
+/**
+ * Adds a secret for refresh tokens, under which no tokens are made, unless it is the first.
+ *
+ * @returns its id.
+ */
+export function generateRefreshSecret(folder: string): string {
+  const id = randomBytes(4).toString('hex')
+  const content = `${randomBytes(SECRET_BYTES).toString('base64url')}\n`
+  addKey(folder, REFRESH, { file: `${id}.key`, content, id })
+  return id
+}
+
+async function loadSigningKeys(folder: string): Promise<SigningKeys> {
+  const published: SigningKey[] = []
+  for (const { path, content } of readKeyFiles(folder, SIGNING, (name) => name.endsWith('.pem'))) {
+    try {
+      published.push(await readSigningKey(content))
+    } catch (error) {
+      throw new KeyFileError(
+        path,
+        (error as Error).message,
+        'Put a good key in its place, or take the file away.',
+      )
+    }
+  }
+  const activeKid = readActive(folder, SIGNING)
+  const active = published.find(({ kid }) => kid === activeKid)
+  if (!active) throw activeMissing(folder, SIGNING, activeKid)
+  return { active, published }
+}
+
+function loadRefreshSecrets(folder: string): RefreshSecretRing {
+  const macKeys = new Map<string, Buffer>()
+  for (const { path, name, content } of readKeyFiles(folder, REFRESH, (name) => SECRET_FILE.test(name))) {
+    const secret = Buffer.from(content.trim(), 'base64url')
+    if (secret.length !== SECRET_BYTES) {
+      throw new KeyFileError(
+        path,
+        `does not hold ${SECRET_BYTES} bytes in base64url`,
+        'Put it back from a backup.',
+      )
+    }
+    macKeys.set(SECRET_FILE.exec(name)?.[1] ?? '', refreshMacKey(secret))
+  }
+  const activeId = readActive(folder, REFRESH)
+  if (!macKeys.has(activeId)) throw activeMissing(folder, REFRESH, activeId)
+  return { activeId, macKeys }
+}
+
+interface NewKey {
+  readonly file: string
+  readonly content: string
+  readonly id: string
+}
+
+/** Adds one key file. The first one comes with its `active`, in one step, so that servers started at once agree. */
+function addKey(folder: string, use: string, key: NewKey): void {
+  if (!exists(folder)) mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const home = join(folder, use)
+  if (exists(home)) {
+    writeFileSync(join(home, key.file), key.content, { mode: 0o600, flag: 'wx' })
+    return
+  }
+  // A folder that has just been checked out or mounted is open to others; no key is in it yet.
+  if (isLoose(folder)) chmodSync(folder, 0o700)
+  const draft = mkdtempSync(join(folder, `.${use}-`))
+  writeFileSync(join(draft, key.file), key.content, { mode: 0o600 })
+  writeFileSync(join(draft, ACTIVE), `${key.id}\n`, { mode: 0o600 })
+  try {
+    renameSync(draft, home)
+  } catch (error) {
+    rmSync(draft, { recursive: true })
+    // Another server was first; its key is as good.
+    if (!exists(home)) throw error
+  }
+}
+
+function readKeyFiles(folder: string, use: string, isKey: (name: string) => boolean) {
+  const home = join(folder, use)
+  if (!exists(home)) {
+    throw new KeyFileError(
+      home,
+      'is missing',
+      `Put it back from a backup; or begin with a new one: pawl keys generate --use ${use}.`,
+    )
+  }
+  requirePrivate(home, 'chmod 700')
+  return readdirSync(home)
+    .filter(isKey)
+    .sort()
+    .map((name) => {
+      const path = join(home, name)
+      requirePrivate(path, 'chmod 600')
+      return { name, path, content: readText(path) }
+    })
+}
+
+function readActive(folder: string, use: string): string {
+  return readText(join(folder, use, ACTIVE)).trim()
+}
+
+function activeMissing(folder: string, use: string, id: string): KeyFileError {
+  return new KeyFileError(
+    join(folder, use, ACTIVE),
+    `names ${JSON.stringify(id.slice(0, 64))}, and no key file beside it is that one`,
+    'Write into it which of them is in use.',
+  )
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new KeyFileError(
+      path,
+      `cannot be read (${code})`,
+      'Let this user read it, or put it back from a backup.',
+    )
+  }
+}
+
+function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
+function isLoose(path: string): boolean {
+  return process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0
+}
+
+function requirePrivate(path: string, mend: string): void {
+  if (!exists(path)) throw new KeyFileError(path, 'is missing', 'Put it back from a backup.')
+  if (!isLoose(path)) return
+  const mode = (statSync(path).mode & 0o777).toString(8)
+  throw new KeyFileError(
+    path,
+    `is open to other users of this machine (mode ${mode})`,
+    `Close it: ${mend} ${path}`,
+  )
+}

@@ -1,0 +1,32 @@
+import type { ClientStore } from '../contract.ts'
+import type { Databases, Durably } from './store.ts'
+
+export function lmdbClients({ clients }: Databases, durably: Durably): ClientStore {
+  return {
+    async find(clientId) {
+      return clients.get(clientId)
+    },
+    create: (client) =>
+      durably(() => {
+        if (clients.doesExist(client.clientId)) return false
+        void clients.put(client.clientId, client)
+        return true
+      }),
+    change: (clientId, change) =>
+      durably(() => {
+        const client = clients.get(clientId)
+        if (!client) return false
+        void clients.put(clientId, { ...client, ...change })
+        return true
+      }),
+    delete: (clientId) =>
+      durably(() => {
+        if (!clients.doesExist(clientId)) return false
+        void clients.remove(clientId)
+        return true
+      }),
+    async *list() {
+      for (const { value } of clients.getRange()) yield value
+    },
+  }
+}

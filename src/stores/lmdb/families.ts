@@ -1,0 +1,95 @@
+import { type Family, NO_LOCKSTEP } from '../../tokens/family.ts'
+import { locatorOf } from '../../tokens/refresh-token.ts'
+import type { FamilyStore, FamilyView } from '../contract.ts'
+import type { Databases, Durably } from './store.ts'
+
+export function lmdbFamilies({ families, users }: Databases, durably: Durably): FamilyStore {
+  /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
+  function view(id: string): FamilyView {
+    const now = Date.now()
+    const family = families.get(id)
+    return {
+      now,
+      family: family && now < family.expiresAt ? family : undefined,
+      user: users.get(locatorOf(id)),
+    }
+  }
+
+  return {
+    create: (begun) =>
+      durably(() => {
+        const { now, user } = view(begun.id)
+        if (user?.epoch !== begun.userEpoch) return undefined
+        const endsAt = now + begun.maxMs
+        void families.put(begun.id, {
+          id: begun.id,
+          generation: 0,
+          rotatedAt: now,
+          clientId: begun.clientId,
+          scope: begun.scope,
+          audience: begun.audience,
+          createdAt: now,
+          endsAt,
+          expiresAt: Math.min(now + begun.idleMs, endsAt),
+          userEpoch: begun.userEpoch,
+          clientEpoch: begun.clientEpoch,
+          lastSender: begun.sender,
+          replays: 0,
+          lockstep: NO_LOCKSTEP,
+        })
+        return { createdAt: now, endsAt }
+      }),
+
+    advance: (asked) =>
+      durably(() => {
+        const before = view(asked.id)
+        const { now, family, user } = before
+        const applied =
+          family !== undefined &&
+          family.revoked === undefined &&
+          family.generation === asked.from &&
+          family.clientId === asked.clientId &&
+          family.clientEpoch === asked.clientEpoch &&
+          family.userEpoch === user?.epoch
+        if (applied) {
+          void families.put(asked.id, {
+            ...family,
+            generation: asked.to,
+            rotatedAt: now,
+            expiresAt: Math.min(now + asked.idleMs, family.endsAt),
+            lastSender: asked.sender,
+          })
+        }
+        return { ...before, applied }
+      }),
+
+    async look(id) {
+      return view(id)
+    },
+
+    noteReplay: (id, lockstep) =>
+      durably(() => {
+        const { family } = view(id)
+        if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
+      }),
+
+    revoke: (id, reason) =>
+      durably(() => {
+        const { now, family } = view(id)
+        if (!family) return 'gone'
+        if (family.revoked) return 'already_revoked'
+        void families.put(id, { ...family, revoked: { reason, at: now } })
+        return 'revoked'
+      }),
+
+    async listOfUser(locator, limit) {
+      const now = Date.now()
+      const found: Family[] = []
+      // Ids begin with the locator, and `~` sorts after every base64url character.
+      for (const { value } of families.getRange({ start: locator, end: `${locator}~` })) {
+        if (now < value.expiresAt) found.push(value)
+      }
+      return found.sort((a, b) => b.rotatedAt - a.rotatedAt).slice(0, limit)
+    },
+  }
+}

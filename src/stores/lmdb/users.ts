@@ -1,0 +1,40 @@
+import { userLocator, usernameKey } from '../../accounts/user.ts'
+import type { UserStore } from '../contract.ts'
+import type { Databases, Durably } from './store.ts'
+
+export function lmdbUsers({ users, usernames }: Databases, durably: Durably): UserStore {
+  return {
+    async findByUsername(username) {
+      const locator = usernames.get(usernameKey(username))
+      return locator === undefined ? undefined : users.get(locator)
+    },
+    create: (user) =>
+      durably(() => {
+        const locator = userLocator(user.sub)
+        if (usernames.doesExist(usernameKey(user.username))) return 'username_taken'
+        if (users.doesExist(locator)) return 'sub_taken'
+        void usernames.put(usernameKey(user.username), locator)
+        void users.put(locator, user)
+        return 'created'
+      }),
+    change: (sub, change) =>
+      durably(() => {
+        const locator = userLocator(sub)
+        const user = users.get(locator)
+        if (!user) return false
+        void users.put(locator, { ...user, ...change })
+        return true
+      }),
+    delete: (user) =>
+      durably(() => {
+        const locator = userLocator(user.sub)
+        if (!users.doesExist(locator)) return false
+        void users.remove(locator)
+        void usernames.remove(usernameKey(user.username))
+        return true
+      }),
+    async *list() {
+      for (const { value } of users.getRange()) yield value
+    },
+  }
+}

@@ -1,0 +1,9 @@
+-- KEYS[1] a client or a user
+-- ARGV fields and values to replace
+-- Returns 1, or 0 when there is none.
+
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  return 0
+end
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return 1

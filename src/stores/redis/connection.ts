@@ -1,0 +1,149 @@
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { UnavailableError } from '../../oauth/errors.ts'
+import type { StoreLocation } from '../location.ts'
+import { type Commands, SCRIPTS } from './commands.ts'
+
+export type RedisLocation = Exclude<StoreLocation, { kind: 'lmdb' }>
+export type RedisClient = Redis & Commands
+
+/** Time for the store's answer, so that with all else a request whose store is silent is answered within a second. */
+const ANSWER_MS = 800
+/** A connection on which nothing comes back for this long is given up, with all that waits on it. */
+const SILENCE_MS = 2000
+/** Questions under way at once, beyond which a further one is refused: a silent store must not fill the memory. */
+const MAX_UNDER_WAY = 10_000
+const RECONNECT_MS = 250
+
+/** What the rest of this folder sees of Redis. */
+export interface Connection {
+  /** @throws {UnavailableError} when there is no answer in time, for whatever reason. */
+  ask<T>(question: (redis: RedisClient) => Promise<T>): Promise<T>
+  /** As `ask`, for one write, and resolves only when as many replicas as were asked for have it. */
+  durably<T>(write: (redis: RedisClient) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** Told when the store is lost and when it is back. */
+export type OnStoreChange = (state: 'reachable' | 'unreachable', reason?: string) => void
+
+export interface RedisSettings {
+  /** Replicas that must have a sign-in, a revocation or an account change before it is answered. 0 for none. */
+  readonly waitReplicas: number
+  readonly onChange: OnStoreChange
+}
+
+export function connect(location: RedisLocation, { waitReplicas, onChange }: RedisSettings): Connection {
+  const redis = clientOf(location)
+  // WAIT holds up its connection, so it has one of its own.
+  const writer = waitReplicas > 0 ? clientOf(location) : redis
+  const clients = new Set([redis, writer])
+  report(redis, onChange)
+  if (writer !== redis) writer.on('error', () => undefined)
+
+  let underWay = 0
+  async function inTime<T>(question: () => Promise<T>): Promise<T> {
+    if (underWay >= MAX_UNDER_WAY) throw new UnavailableError('The store has too much to answer')
+    underWay += 1
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS)
+        question().then(resolve, reject)
+      })
+    } catch (error) {
+      throw new UnavailableError('The store does not answer', { cause: error })
+    } finally {
+      clearTimeout(timer)
+      underWay -= 1
+    }
+  }
+
+  async function acknowledged<T>(write: (redis: RedisClient) => Promise<T>): Promise<T> {
+    const pipeline = writer.pipeline()
+    // A pipeline takes the same commands as a client, and holds them back.
+    void write(pipeline as unknown as RedisClient)
+    pipeline.wait(waitReplicas, ANSWER_MS / 2)
+    const [written, waited] = (await pipeline.exec()) ?? []
+    const failure = written?.[0] ?? waited?.[0]
+    if (failure) throw failure
+    if (Number(waited?.[1]) < waitReplicas)
+      throw new Error(`fewer than ${waitReplicas} replicas have the write`)
+    return written?.[1] as T
+  }
+
+  return {
+    ask: (question) => inTime(() => question(redis)),
+    durably: (write) => inTime(() => (waitReplicas > 0 ? acknowledged(write) : write(redis))),
+    async close() {
+      for (const client of clients) client.disconnect()
+    },
+  }
+}
+
+function clientOf(location: RedisLocation): RedisClient {
+  const common = {
+    ...(location.username !== undefined && { username: location.username }),
+    ...(location.password !== undefined && { password: location.password }),
+    ...(location.tls && { tls: {} }),
+    connectionName: 'pawl',
+    connectTimeout: ANSWER_MS,
+    socketTimeout: SILENCE_MS,
+    // A command whose answer was lost may have run. The client asks again and is told the same; we do not.
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    // With no connection the answer is no, at once, and not a place in a queue.
+    enableOfflineQueue: false,
+    retryStrategy: () => RECONNECT_MS,
+    // After a failover the old primary is still connected, as a replica.
+    reconnectOnError: (error: Error) => /^(READONLY|MASTERDOWN)/.test(error.message),
+  } satisfies RedisOptions
+  switch (location.kind) {
+    case 'redis':
+      return new Redis({
+        ...common,
+        host: location.host,
+        port: location.port,
+        db: location.db,
+        scripts: SCRIPTS,
+      }) as RedisClient
+    case 'redis-sentinel':
+      return new Redis({
+        ...common,
+        sentinels: [...location.sentinels],
+        name: location.name,
+        db: location.db,
+        ...(location.sentinelPassword !== undefined && { sentinelPassword: location.sentinelPassword }),
+        ...(location.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
+        sentinelRetryStrategy: () => RECONNECT_MS,
+        failoverDetector: true,
+        scripts: SCRIPTS,
+      }) as RedisClient
+    case 'redis-cluster': {
+      const { retryStrategy: _, enableOfflineQueue: __, ...redisOptions } = common
+      return new Cluster([...location.nodes], {
+        redisOptions,
+        enableOfflineQueue: false,
+        clusterRetryStrategy: () => RECONNECT_MS,
+        slotsRefreshTimeout: ANSWER_MS,
+        scripts: SCRIPTS,
+      }) as unknown as RedisClient
+    }
+  }
+}
+
+function report(redis: RedisClient, onChange: OnStoreChange): void {
+  let state: 'reachable' | 'unreachable' | undefined
+  let reason: string | undefined
+  const become = (next: 'reachable' | 'unreachable') => {
+    if (state === next) return
+    state = next
+    onChange(next, next === 'unreachable' ? reason : undefined)
+  }
+  redis.on('ready', () => become('reachable'))
+  redis.on('close', () => become('unreachable'))
+  // Without a listener an error event would end the process.
+  redis.on('error', (error: NodeJS.ErrnoException) => {
+    reason = error.code ?? error.message
+    become('unreachable')
+  })
+}

@@ -1,0 +1,69 @@
+import type { Family } from '../../tokens/family.ts'
+import { locatorOf } from '../../tokens/refresh-token.ts'
+import type { FamilyStore } from '../contract.ts'
+import type { Connection } from './connection.ts'
+import { familyOf, fieldsOf, viewOf } from './family-record.ts'
+import { familyKey, indexMember, sessionsKey, userKey } from './keys.ts'
+
+export function redisFamilies({ ask, durably }: Connection): FamilyStore {
+  return {
+    async create(begun) {
+      const locator = locatorOf(begun.id)
+      const createdAt = await durably((redis) =>
+        redis.familyCreate(
+          familyKey(begun.id),
+          userKey(locator),
+          sessionsKey(locator),
+          begun.userEpoch,
+          begun.idleMs,
+          begun.maxMs,
+          indexMember(begun.id),
+          ...fieldsOf(begun),
+        ),
+      )
+      return createdAt === null ? undefined : { createdAt, endsAt: createdAt + begun.maxMs }
+    },
+
+    async advance({ id, from, to, clientId, clientEpoch, idleMs, sender }) {
+      const locator = locatorOf(id)
+      const [applied, ...before] = await ask((redis) =>
+        redis.familyAdvance(
+          familyKey(id),
+          userKey(locator),
+          sessionsKey(locator),
+          from,
+          to,
+          clientId,
+          clientEpoch,
+          idleMs,
+          indexMember(id),
+          sender.network,
+          sender.agent,
+        ),
+      )
+      return { ...viewOf(id, before), applied: applied === 1 }
+    },
+
+    async look(id) {
+      return viewOf(id, await ask((redis) => redis.familyLook(familyKey(id), userKey(locatorOf(id)))))
+    },
+
+    async noteReplay(id, lockstep) {
+      await ask((redis) => redis.familyNoteReplay(familyKey(id), lockstep.generation, lockstep.run))
+    },
+
+    revoke: (id, reason) => durably((redis) => redis.familyRevoke(familyKey(id), reason)),
+
+    async listOfUser(locator, limit) {
+      const members = await ask((redis) => redis.zrevrange(sessionsKey(locator), 0, limit - 1))
+      const ids = members.map((member) => locator + member)
+      const found = await Promise.all(
+        ids.map(async (id): Promise<Family | undefined> => {
+          const [now, ttl, fields] = await ask((redis) => redis.familyLook(familyKey(id), userKey(locator)))
+          return fields.length === 0 ? undefined : familyOf(id, now + ttl, fields)
+        }),
+      )
+      return found.filter((family) => family !== undefined).sort((a, b) => b.rotatedAt - a.rotatedAt)
+    },
+  }
+}

@@ -1,0 +1,70 @@
+import type { Family, RevocationReason } from '../../tokens/family.ts'
+import type { FamilyView, NewFamily } from '../contract.ts'
+import type { LookReply } from './commands.ts'
+
+/** Redis keeps a hash in its compact form only while every value is at most this long. */
+const COMPACT_BYTES = 64
+
+/*
+ * One-letter fields, because every session pays for their names: docs/storage.md is their legend. The scripts write
+ * g r t e (create), g r n d (advance), y l m (replay) and x z (revoke); the others never change.
+ */
+export function fieldsOf(family: NewFamily): string[] {
+  return [
+    ...['c', family.clientId, 'u', String(family.userEpoch), 'k', String(family.clientEpoch)],
+    ...['n', family.sender.network, 'd', family.sender.agent],
+    ...inPieces('s', family.scope.join(' ')),
+    ...inPieces('a', family.audience.join(' ')),
+  ]
+}
+
+/** @param id the family's id, which the record does not repeat. */
+export function viewOf(id: string, [now, ttl, fields, [sub, epoch]]: LookReply): FamilyView {
+  return {
+    now,
+    family: fields.length === 0 ? undefined : familyOf(id, now + ttl, fields),
+    user:
+      sub === null || epoch === null ? undefined : { sub: JSON.parse(sub) as string, epoch: Number(epoch) },
+  }
+}
+
+export function familyOf(id: string, expiresAt: number, flat: readonly string[]): Family {
+  const fields = new Map<string, string>()
+  for (let i = 0; i < flat.length; i += 2) fields.set(flat[i]!, flat[i + 1]!)
+  const number = (name: string) => Number(fields.get(name) ?? 0)
+  const reason = fields.get('x') as RevocationReason | undefined
+  return {
+    id,
+    generation: number('g'),
+    rotatedAt: number('r'),
+    clientId: fields.get('c') ?? '',
+    scope: words(fromPieces('s', fields)),
+    audience: words(fromPieces('a', fields)),
+    createdAt: number('t'),
+    endsAt: number('e'),
+    expiresAt,
+    userEpoch: number('u'),
+    clientEpoch: number('k'),
+    ...(reason && { revoked: { reason, at: number('z') } }),
+    lastSender: { network: fields.get('n') ?? '', agent: fields.get('d') ?? '' },
+    replays: number('y'),
+    lockstep: { generation: number('l'), run: number('m') },
+  }
+}
+
+const words = (text: string) => (text === '' ? [] : text.split(' '))
+
+/** A long text as s, s1, s2 …: all are ASCII, so that a character is a byte. */
+function inPieces(name: string, text: string): string[] {
+  const fields: string[] = []
+  for (let at = 0, piece = 0; at < text.length; at += COMPACT_BYTES, piece += 1) {
+    fields.push(piece === 0 ? name : `${name}${piece}`, text.slice(at, at + COMPACT_BYTES))
+  }
+  return fields
+}
+
+function fromPieces(name: string, fields: ReadonlyMap<string, string>): string {
+  let text = fields.get(name) ?? ''
+  for (let piece = 1; fields.has(`${name}${piece}`); piece += 1) text += fields.get(`${name}${piece}`)
+  return text
+}

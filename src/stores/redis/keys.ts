@@ -1,0 +1,19 @@
+import { userLocator, usernameKey } from '../../accounts/user.ts'
+import { locatorOf } from '../../tokens/refresh-token.ts'
+
+/*
+ * Every key of the store; docs/storage.md explains them. What belongs to one user shares the hash tag {locator}, hence
+ * one slot of a cluster, so that one script can hold a family against its user.
+ */
+export const familyKey = (id: string) => `pawl:f:{${locatorOf(id)}}${id.slice(locatorOf(id).length)}`
+export const indexMember = (id: string) => id.slice(locatorOf(id).length)
+export const userKey = (locator: string) => `pawl:u:{${locator}}`
+export const sessionsKey = (locator: string) => `pawl:s:{${locator}}`
+export const clientKey = (clientId: string) => `pawl:c:${clientId}`
+/** The set of all client identifiers. */
+export const CLIENTS_KEY = 'pawl:clients'
+/** The hash from a name's digest to the `sub` of its user. */
+export const USERNAMES_KEY = 'pawl:usernames'
+
+/** Where to look for the user of a name that nobody has, so that it takes as many looks. */
+export const nobodysKey = (username: string) => userKey(userLocator(usernameKey(username)))

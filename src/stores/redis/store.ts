@@ -1,0 +1,19 @@
+import type { Store } from '../contract.ts'
+import { redisClients } from './clients.ts'
+import { connect, type RedisLocation, type RedisSettings } from './connection.ts'
+import { redisFamilies } from './families.ts'
+import { redisUsers } from './users.ts'
+
+/** Opens the store in Redis. Returns at once; until there is a connection every verb throws `UnavailableError`. */
+export function openRedisStore(location: RedisLocation, settings: RedisSettings): Store {
+  const connection = connect(location, settings)
+  return {
+    clients: redisClients(connection),
+    users: redisUsers(connection),
+    families: redisFamilies(connection),
+    async ping() {
+      await connection.ask((redis) => redis.ping())
+    },
+    close: connection.close,
+  }
+}

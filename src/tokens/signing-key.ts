@@ -1,0 +1,60 @@
+import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto'
+import { promisify } from 'node:util'
+import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
+
+const signOffThread = promisify(sign) as (algorithm: string, data: Buffer, key: KeyObject) => Promise<Buffer>
+
+/** RFC 7518 section 3.3: a key of size 2048 bits or larger MUST be used. */
+const MIN_MODULUS_BITS = 2048
+
+/** One RSA key pair for access tokens. */
+export interface SigningKey {
+  /** The RFC 7638 thumbprint. */
+  readonly kid: string
+  readonly privateKey: KeyObject
+  /** What the JWKS publishes: public members only (RFC 7517). */
+  readonly publicJwk: JWK
+}
+
+/** Every key that is published, and the one of them that signs. */
+export interface SigningKeys {
+  readonly active: SigningKey
+  readonly published: readonly SigningKey[]
+}
+
+/**
+ * Reads a private key in PEM.
+ *
+ * @throws {TypeError} when it is no RSA private key of at least 2048 bits; the message continues "the key …".
+ */
+export async function readSigningKey(pem: string): Promise<SigningKey> {
+  let privateKey: KeyObject
+  try {
+    privateKey = createPrivateKey(pem)
+  } catch {
+    throw new TypeError('holds no readable private key in PEM')
+  }
+  if (privateKey.asymmetricKeyType !== 'rsa') throw new TypeError('holds no RSA key, and RS256 needs one')
+  const bits = privateKey.asymmetricKeyDetails?.modulusLength ?? 0
+  if (bits < MIN_MODULUS_BITS) {
+    throw new TypeError(`holds an RSA key of ${bits} bits, and RFC 7518 asks for ${MIN_MODULUS_BITS} or more`)
+  }
+  const { kty, n, e } = (await exportJWK(createPublicKey(privateKey))) as {
+    kty: string
+    n: string
+    e: string
+  }
+  const kid = await calculateJwkThumbprint({ kty, n, e })
+  return { kid, privateKey, publicJwk: { kty, n, e, kid, use: 'sig', alg: 'RS256' } }
+}
+
+/** Signs the input of a JWS with RS256 (RFC 7518 section 3.3). */
+export type Sign = (key: SigningKey, input: string) => string | Promise<string>
+
+/** For one process per core: nothing else could use the core meanwhile. */
+export const signOnThread: Sign = (key, input) =>
+  sign('RSA-SHA256', Buffer.from(input), key.privateKey).toString('base64url')
+
+/** For one process on several cores: the event loop goes on while another core signs. */
+export const signOnPool: Sign = async (key, input) =>
+  (await signOffThread('RSA-SHA256', Buffer.from(input), key.privateKey)).toString('base64url')
