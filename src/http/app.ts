@@ -37,7 +37,12 @@ export function createBareApp(log: Logger, trustProxy: readonly string[] = []): 
     forceCloseConnections: 'idle',
     return503OnClosing: true,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
-    http: { headersTimeout: REQUEST_TIMEOUT_MS / 2, maxHeaderSize: 16 * 1024 },
+    http: {
+      headersTimeout: REQUEST_TIMEOUT_MS / 2,
+      // Node looks at these times only so often, by default twice a minute.
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: 16 * 1024,
+    },
     frameworkErrors: (_error, _request, reply) => {
       sendProblem(reply as unknown as FastifyReply, 400)
     },

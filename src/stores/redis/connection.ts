@@ -125,6 +125,8 @@ function clientOf(location: RedisLocation): RedisClient {
         enableOfflineQueue: false,
         clusterRetryStrategy: () => RECONNECT_MS,
         slotsRefreshTimeout: ANSWER_MS,
+        // Otherwise ioredis sends a command again whose answer was lost with its connection.
+        retryDelayOnFailover: 0,
         scripts: SCRIPTS,
       }) as unknown as RedisClient
     }
