@@ -1,12 +1,27 @@
+import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
 import { UnavailableError } from '../oauth/errors.ts'
-import { EXPIRED, type HashTask } from './password-worker.ts'
+import { COST, EXPIRED, type HashTask } from './password-task.ts'
 
 /** Hashes waiting or running per thread beyond which a sign-in is refused at once. At 20 to 40 ms each. */
 const QUEUE_PER_THREAD = 64
-/** A sign-in that has waited this long has lost its user; its hash is not worth computing any more. */
-const TIME_LIMIT_MS = 5000
+
+/** How the hashing treats whoever waits for it, and whom it lets go first. */
+export interface Manners {
+  /** Milliseconds after which an answer is worth nothing any more. */
+  readonly timeLimitMs: number
+  /** The niceness of the threads, on Linux. */
+  readonly niceness: number
+}
+
+/**
+ * For a server: refreshes are many and cheap, sign-ins few and dear, so these wait for those. Not at the lowest
+ * priority, at which a busy machine would leave them no time at all.
+ */
+export const IN_SERVER: Manners = { timeLimitMs: 5000, niceness: 10 }
+/** For a command: nobody else waits. */
+export const IN_COMMAND: Manners = { timeLimitMs: 60_000, niceness: 0 }
 
 /** Argon2id in worker threads of its own, so that no signature ever waits for a password. */
 export interface PasswordHashing {
@@ -25,7 +40,7 @@ export interface PasswordHashing {
 }
 
 /** Starts the worker threads: one fewer than there are cores, at least one. */
-export async function startPasswordHashing(): Promise<PasswordHashing> {
+export function startPasswordHashing({ timeLimitMs, niceness }: Manners): PasswordHashing {
   const threads = Math.max(1, availableParallelism() - 1)
   const pool = new Piscina<HashTask, string | boolean | typeof EXPIRED>({
     filename: new URL('./password-worker.js', import.meta.url).href,
@@ -36,15 +51,16 @@ export async function startPasswordHashing(): Promise<PasswordHashing> {
     // The workers inherit neither variables nor arguments, which may hold secrets that hashing has no use for.
     env: {},
     argv: [],
+    workerData: { niceness },
   })
 
   async function run(task: Omit<HashTask, 'deadline'>): Promise<string | boolean> {
     let timer: NodeJS.Timeout | undefined
     const timeUp = new Promise<typeof EXPIRED>((resolve) => {
-      timer = setTimeout(resolve, TIME_LIMIT_MS, EXPIRED)
+      timer = setTimeout(resolve, timeLimitMs, EXPIRED)
     })
     try {
-      const answer = await Promise.race([pool.run({ ...task, deadline: Date.now() + TIME_LIMIT_MS }), timeUp])
+      const answer = await Promise.race([pool.run({ ...task, deadline: Date.now() + timeLimitMs }), timeUp])
       if (answer === EXPIRED) throw new UnavailableError('Password hashing takes too long')
       return answer
     } catch (error) {
@@ -57,14 +73,22 @@ export async function startPasswordHashing(): Promise<PasswordHashing> {
     }
   }
 
-  const hash = async (password: string) => String(await run({ password: password.normalize('NFC') }))
-  const nobodys = await hash(crypto.randomUUID())
   return {
-    hash,
+    async hash(password) {
+      return String(await run({ password: password.normalize('NFC') }))
+    },
     async verify(password, passwordHash) {
-      const equal = await run({ password: password.normalize('NFC'), verify: passwordHash ?? nobodys })
+      const equal = await run({ password: password.normalize('NFC'), verify: passwordHash ?? NOBODYS })
       return equal === true && passwordHash !== undefined
     },
     close: () => pool.destroy(),
   }
+}
+
+/** A hash of no password, which costs as much to verify as any of ours. */
+const NOBODYS = `$argon2id$v=19$m=${COST.memoryCost},t=${COST.timeCost},p=${COST.parallelism}$${base64(16)}$${base64(32)}`
+
+/** Random bytes in the base64 of PHC strings, which has no padding. */
+function base64(bytes: number): string {
+  return randomBytes(bytes).toString('base64').replaceAll('=', '')
 }

@@ -1,4 +1,4 @@
-import { type PasswordHashing, startPasswordHashing } from '../accounts/password-hashing.ts'
+import { IN_COMMAND, type PasswordHashing, startPasswordHashing } from '../accounts/password-hashing.ts'
 import { newEpoch, newSub, type User, usernameFault, withoutAccess, withPassword } from '../accounts/user.ts'
 import type { Store } from '../stores/contract.ts'
 import {
@@ -66,7 +66,7 @@ async function readPassword({ values }: Arguments, { readStdin, askSecret }: Sur
 }
 
 async function withHashing<T>(work: (hashing: PasswordHashing) => Promise<T>): Promise<T> {
-  const hashing = await startPasswordHashing()
+  const hashing = startPasswordHashing(IN_COMMAND)
   try {
     return await work(hashing)
   } finally {

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { Logger } from 'pino'
-import { startPasswordHashing } from '../accounts/password-hashing.ts'
+import { IN_SERVER, startPasswordHashing } from '../accounts/password-hashing.ts'
 import type { Config } from '../config/config.ts'
 import type { AuditEvent } from '../grants/audit.ts'
 import type { TokenServices } from '../grants/grant.ts'
@@ -32,7 +32,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     onChange: (state, reason) =>
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
-  const passwords = await startPasswordHashing()
+  const passwords = startPasswordHashing(IN_SERVER)
   const audits = log.child({ audit: true })
   const services: TokenServices = {
     store,
