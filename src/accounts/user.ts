@@ -21,10 +21,11 @@ const NOT_IN_USERNAME = /[\u0000-\u001f\u007f-\u009f\ufffd]|\p{Surrogate}/u
 
 /**
  * The form in which user names are compared: NFC and case folded, so that `Zoë`, `ZOË` and a decomposed `Zoë` are one.
- * Upper before lower case, because that folds ß with ss and ς with σ, which lower case alone does not.
+ * Through upper case, because that folds ß with ss and ς with σ, which lower case alone does not; and to lower case
+ * first, because ẞ has no other upper case than itself.
  */
 export function foldUsername(username: string): string {
-  return username.normalize('NFC').toUpperCase().toLowerCase().normalize('NFC')
+  return username.normalize('NFC').toLowerCase().toUpperCase().toLowerCase().normalize('NFC')
 }
 
 /** What the stores find a name by: a digest of its folded form, of constant length whatever a request sends. */

@@ -75,6 +75,7 @@ export async function createApp({ services, log, trustProxy }: AppOptions): Prom
     allowed.set(url, [...new Set(methods)].join(', '))
   })
   app.setNotFoundHandler((request, reply) => {
+    reply.header('cache-control', 'no-store')
     const allow = allowed.get(request.url.split('?', 1)[0] ?? '')
     if (allow === undefined) return sendProblem(reply, 404)
     return sendProblem(reply.header('allow', allow), 405)

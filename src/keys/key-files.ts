@@ -84,7 +84,9 @@ async function loadSigningKeys(folder: string): Promise<SigningKeys> {
   const published: SigningKey[] = []
   for (const { path, content } of readKeyFiles(folder, SIGNING, (name) => name.endsWith('.pem'))) {
     try {
-      published.push(await readSigningKey(content))
+      const key = await readSigningKey(content)
+      // A copy under another name is the same key, and a JWKS names each once (RFC 7517 section 4.5).
+      if (published.every(({ kid }) => kid !== key.kid)) published.push(key)
     } catch (error) {
       throw new KeyFileError(
         path,

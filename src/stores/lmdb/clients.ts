@@ -1,10 +1,12 @@
+import { clientIdFault } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
 import type { Databases, Durably } from './store.ts'
 
 export function lmdbClients({ clients }: Databases, durably: Durably): ClientStore {
   return {
     async find(clientId) {
-      return clients.get(clientId)
+      // LMDB throws at a key that is too long; nobody is registered under what is no client identifier.
+      return clientIdFault(clientId) ? undefined : clients.get(clientId)
     },
     create: (client) =>
       durably(() => {
