@@ -8,7 +8,6 @@ import { newClient } from '../accounts/client.ts'
 import { withPassword } from '../accounts/user.ts'
 import { type Config, type Environment, isLoopback, readConfig } from '../config/config.ts'
 import type { TokenServices } from '../grants/grant.ts'
-import { startServer } from '../http/server.ts'
 import { type Arguments, type Command, CommandError, noOperands, UsageError } from './command.ts'
 import { pinoPretty } from './pretty.ts'
 import { addUser } from './user.ts'
@@ -40,6 +39,8 @@ export const DEV: Command = {
       requireLoopback(config, environment)
       // Standard output is for what was asked for: the lines to paste, or the one line of JSON.
       const log = pino({ level: config.logLevel, base: null }, pinoPretty(2))
+      // Loaded here, since the commands that serve nothing need not wait for it.
+      const { startServer } = await import('../http/server.ts')
       const server = await startServer(config, log)
       const password = await addDemo(server.services)
       for (const line of args.values.json

@@ -1,6 +1,5 @@
 import { pino } from 'pino'
 import { describeConfig, readConfig } from '../config/config.ts'
-import { startServer } from '../http/server.ts'
 import { untilReachable } from '../stores/open-store.ts'
 import { type Command, noOperands } from './command.ts'
 
@@ -30,6 +29,8 @@ const serve: Command = {
       { level: config.logLevel, base: { pid: process.pid } },
       pino.destination({ dest: 1, sync: false }),
     )
+    // Loaded here, since the commands that serve nothing need not wait for it.
+    const { startServer } = await import('../http/server.ts')
     const server = await startServer(config, log)
     const { signing, store } = server.services
     log.info(

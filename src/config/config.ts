@@ -43,7 +43,8 @@ export class ConfigError extends Error {
 interface Variable<T> {
   readonly name: string
   readonly meaning: string
-  readonly fallback: string
+  /** The default; or what makes it of the variables above it, `undefined` where these are wrong. */
+  readonly fallback: string | ((values: Readonly<Record<string, unknown>>) => string | undefined)
   readonly read: (text: string) => T
 }
 
@@ -58,7 +59,7 @@ export const VARIABLES = {
   port: variable('PORT', '9000', 'public listener; 0 for any free port', port),
   issuer: variable(
     'ISSUER',
-    'http://localhost:$PORT',
+    ({ port }) => (port === undefined ? undefined : new URL(`http://localhost:${port}`).origin),
     'exact iss of tokens; https unless loopback',
     issuerUrl,
   ),
@@ -98,7 +99,7 @@ export const VARIABLES = {
   ),
   defaultAudience: variable(
     'DEFAULT_AUDIENCE',
-    '$ISSUER',
+    ({ issuer }) => issuer as string | undefined,
     'aud of access tokens where the client names none',
     audience,
   ),
@@ -113,27 +114,25 @@ export const VARIABLES = {
  */
 export function readConfig(environment: Environment): Config {
   const faults: string[] = []
-  const texts = new Map<string, string>()
+  const values: Record<string, unknown> = {}
 
   function read<T>({ name, fallback, read }: Variable<T>): T | undefined {
     try {
-      const given = textOf(environment, name)
-      const text = given ?? fallback.replace(/\$([A-Z]+)/, (_, other: string) => texts.get(other) ?? '')
-      texts.set(name, text)
-      return read(text)
+      const text = textOf(environment, name) ?? (typeof fallback === 'string' ? fallback : fallback(values))
+      // What its default is made of is wrong, and says so itself.
+      return text === undefined ? undefined : read(text)
     } catch (error) {
       faults.push(`${name} ${(error as Error).message}`)
       return undefined
     }
   }
 
-  // In the order of the table, so that a default can take an earlier variable's text.
-  const values = Object.fromEntries(
-    Object.entries(VARIABLES).map(([key, variable]) => [key, read(variable as Variable<unknown>)]),
-  ) as { [K in keyof typeof VARIABLES]: ReturnType<(typeof VARIABLES)[K]['read']> }
+  // In the order of the table, so that a default can be made of an earlier variable's value.
+  for (const [key, variable] of Object.entries(VARIABLES)) values[key] = read(variable as Variable<unknown>)
+  const effective = values as { [K in keyof typeof VARIABLES]: ReturnType<(typeof VARIABLES)[K]['read']> }
 
-  const { host, port, managementHost, managementPort, refreshTokenIdleTtl, refreshTokenMaxTtl } = values
-  if (port !== 0 && port === managementPort && host === managementHost) {
+  const { host, port, managementHost, managementPort, refreshTokenIdleTtl, refreshTokenMaxTtl } = effective
+  if (port !== undefined && port !== 0 && port === managementPort && host === managementHost) {
     faults.push('MANAGEMENT_PORT is also PORT: health and metrics must not be on the public listener')
   }
   if (refreshTokenIdleTtl > refreshTokenMaxTtl) {
@@ -145,8 +144,8 @@ export function readConfig(environment: Environment): Config {
     faults.push('ISSUER must be given when PORT is 0: its default is made of the port')
   }
   if (faults.length > 0) throw new ConfigError(faults)
-  const { url, location } = values.storeUrl
-  return { ...values, storeUrl: url, store: location }
+  const { url, location } = effective.storeUrl
+  return { ...effective, storeUrl: url, store: location }
 }
 
 /** The configuration as it may be shown: by variable name, secrets redacted. */
@@ -161,7 +160,7 @@ export function describeConfig(config: Config): Record<string, string | number |
 
 function variable<T>(
   name: string,
-  fallback: string,
+  fallback: Variable<T>['fallback'],
   meaning: string,
   read: (text: string) => T,
 ): Variable<T> {
