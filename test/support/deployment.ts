@@ -1,7 +1,11 @@
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { type Client, hashClientSecret, newClient, newClientSecret } from '../../src/accounts/client.ts'
-import { IN_COMMAND, type PasswordHashing, startPasswordHashing } from '../../src/accounts/password-hashing.ts'
+import {
+  IN_COMMAND,
+  type PasswordHashing,
+  startPasswordHashing,
+} from '../../src/accounts/password-hashing.ts'
 import { addUser } from '../../src/cli/user.ts'
 import type { Store } from '../../src/stores/contract.ts'
 import { parseStoreUrl } from '../../src/stores/location.ts'
@@ -24,7 +28,8 @@ export interface Deployment {
   readonly redis: RedisServer | undefined
   /** Starts one more server process; it ends with the test. */
   startServer(env?: Environment): Promise<ServerProcess>
-  cli(args: string[], stdin?: string): Promise<CliResult>
+  /** @param env variables of this command alone. */
+  cli(args: string[], stdin?: string, env?: Environment): Promise<CliResult>
   /** Opens the store beside the servers, as the commands do. */
   withStore<T>(work: (store: Store) => Promise<T>): Promise<T>
   /** Registers a public client that may use password and refresh_token, unless told otherwise. */
@@ -62,7 +67,7 @@ export async function deploy(
       t.teardown(() => server.stop())
       return server
     },
-    cli: (args, stdin = '') => runCli(args, { env, cwd, stdin }),
+    cli: (args, stdin = '', more = {}) => runCli(args, { env: { ...env, ...more }, cwd, stdin }),
     async withStore(work) {
       const store = openStore(parseStoreUrl(storeUrl), { waitReplicas: 0, onChange: () => {} })
       try {

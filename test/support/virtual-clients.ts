@@ -21,7 +21,11 @@ export interface VirtualClients {
 }
 
 /** @param urls the servers, which the clients use in turn. */
-export function startClients(urls: readonly string[], clientId: string, sessions: readonly Tokens[]): VirtualClients {
+export function startClients(
+  urls: readonly string[],
+  clientId: string,
+  sessions: readonly Tokens[],
+): VirtualClients {
   let turns = 0
   let troubles = 0
   let stopped = false
@@ -37,7 +41,10 @@ export function startClients(urls: readonly string[], clientId: string, sessions
         held = String(answer.json?.refresh_token)
         turns += 1
         turnsOf[i] = (turnsOf[i] ?? 0) + 1
-      } else if (answer === undefined || (answer.status === 503 && !('error' in (answer.json ?? { error: '' })))) {
+      } else if (
+        answer === undefined ||
+        (answer.status === 503 && !('error' in (answer.json ?? { error: '' })))
+      ) {
         troubles += 1
         await sleep(RETRY_MS)
       } else {
@@ -59,7 +66,10 @@ export function startClients(urls: readonly string[], clientId: string, sessions
     async eachTurned() {
       // The answer after the next may already be to a question that was asked before.
       const enough = turnsOf.map((count) => count + 2)
-      await until('every client continued', () => refusals.length > 0 || turnsOf.every((count, i) => count >= (enough[i] ?? 0)))
+      await until(
+        'every client continued',
+        () => refusals.length > 0 || turnsOf.every((count, i) => count >= (enough[i] ?? 0)),
+      )
     },
     async stop() {
       stopped = true

@@ -1,0 +1,22 @@
+import { IN_COMMAND, startPasswordHashing } from '../src/accounts/password-hashing.ts'
+import { newEpoch, newSub, type User } from '../src/accounts/user.ts'
+import type { Store } from '../src/stores/contract.ts'
+import { CLIENT, PASSWORD } from './registration.ts'
+
+/** Registers the client and as many users. They share a password and its hash: hashing is not what is measured. */
+export async function createAccounts(store: Store, count: number): Promise<User[]> {
+  const hashing = startPasswordHashing(IN_COMMAND)
+  const passwordHash = await hashing.hash(PASSWORD)
+  await hashing.close()
+  await store.clients.create(CLIENT)
+  const users = Array.from({ length: count }, (_, i) => ({
+    sub: newSub(),
+    username: `user-${i}@example.com`,
+    passwordHash,
+    disabled: false,
+    epoch: newEpoch(),
+    createdAt: Date.now(),
+  }))
+  for (const user of users) await store.users.create(user)
+  return users
+}

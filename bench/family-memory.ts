@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import { type User, userLocator } from '../src/accounts/user.ts'
+import type { Store } from '../src/stores/contract.ts'
+import { parseStoreUrl } from '../src/stores/location.ts'
+import { openStore, untilReachable } from '../src/stores/open-store.ts'
+import { familyKey, sessionsKey } from '../src/stores/redis/keys.ts'
+import { familyIdOf, locatorOf, newHandle } from '../src/tokens/refresh-token.ts'
+import { startRedis } from '../test/support/redis.ts'
+import { createAccounts } from './accounts.ts'
+import { CLIENT, USER_AGENT } from './registration.ts'
+
+const DAY_MS = 86_400_000
+/** A session keeps the network and the first 40 characters of the agent. */
+const SENDER = { network: '203.0.113.0/24', agent: USER_AGENT.slice(0, 40) }
+const AT_ONCE = 200
+
+/** Memory of Redis per family where every user has one: then no two families share an index. */
+export interface FamilyMemory {
+  readonly families: number
+  readonly after: readonly {
+    readonly rotations: number
+    /** Growth of `used_memory` since there were users and no families: records, indexes, Redis's tables. */
+    readonly bytes: number
+    /** What MEMORY USAGE says of one family's record and of the index that lists it, without Redis's tables. */
+    readonly recordBytes: number
+    readonly indexBytes: number
+  }[]
+}
+
+/**
+ * In a Redis of its own that keeps nothing but its keys: no log to disk, whose buffers would be measured too, no log of
+ * slow commands, no histograms of latency.
+ */
+export async function measureFamilyMemory(
+  families: number,
+  rotations: readonly number[],
+  progress: (line: string) => void,
+): Promise<FamilyMemory> {
+  const redis = await startRedis({ config: ['--slowlog-log-slower-than', '-1'] })
+  const client = redis.client()
+  // Redis 6 has neither the histograms nor the setting.
+  await client.config('SET', 'latency-tracking', 'no').catch(() => undefined)
+  const store = openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
+  try {
+    await untilReachable(store, 2000)
+    const users = await createAccounts(store, families + 1)
+    // The first family of all also loads the scripts.
+    await turn(store, [await createFamily(store, users.pop()!)], 0)
+    await touch(store, users)
+    const baseline = await settledMemory(client)
+
+    const ids: string[] = []
+    await inBatches(users, async (user) => ids.push(await createFamily(store, user)))
+    const after = []
+    let generation = 0
+    for (const target of rotations) {
+      for (; generation < target; generation += 1) await turn(store, ids, generation)
+      const bytes = ((await settledMemory(client)) - baseline) / families
+      const [id = ''] = ids
+      const [recordBytes, indexBytes] = await Promise.all(
+        [familyKey(id), sessionsKey(locatorOf(id))].map(async (key) =>
+          Number(await client.memory('USAGE', key)),
+        ),
+      )
+      after.push({ rotations: target, bytes, recordBytes: recordBytes!, indexBytes: indexBytes! })
+      progress(`${families} families after ${target} rotations: ${Math.round(bytes)} bytes each`)
+    }
+    return { families, after }
+  } finally {
+    await store.close()
+    client.disconnect()
+    await redis.stop()
+  }
+}
+
+async function createFamily(store: Store, user: User): Promise<string> {
+  const id = familyIdOf(newHandle(userLocator(user.sub)))
+  const begun = await store.families.create({
+    id,
+    clientId: CLIENT.clientId,
+    clientEpoch: CLIENT.epoch,
+    userEpoch: user.epoch,
+    scope: CLIENT.scopes,
+    audience: CLIENT.audiences,
+    sender: SENDER,
+    idleMs: 14 * DAY_MS,
+    maxMs: 90 * DAY_MS,
+  })
+  if (!begun) throw new Error('a family could not be created')
+  return id
+}
+
+/**
+ * Looks each user up a few times. Redis goes on resizing the table of a user's record when it is next read, and that
+ * would give back memory, 32 bytes each, in the middle of the measurement.
+ */
+async function touch(store: Store, users: readonly User[]): Promise<void> {
+  await inBatches(users, async (user) => {
+    const id = familyIdOf(newHandle(userLocator(user.sub)))
+    for (let look = 0; look < 4; look += 1) await store.families.look(id)
+  })
+}
+
+/** One rotation of every family. */
+async function turn(store: Store, ids: readonly string[], from: number): Promise<void> {
+  await inBatches(ids, async (id) => {
+    const { applied } = await store.families.advance({
+      id,
+      from,
+      to: from + 1,
+      clientId: CLIENT.clientId,
+      clientEpoch: CLIENT.epoch,
+      sender: SENDER,
+      idleMs: 14 * DAY_MS,
+    })
+    if (!applied) throw new Error('a family did not move')
+  })
+}
+
+/**
+ * The least `used_memory` of six seconds: in that time Redis resizes its tables and lets go of the connections' buffers,
+ * in the background.
+ */
+async function settledMemory(client: Redis): Promise<number> {
+  let least = Number.POSITIVE_INFINITY
+  for (let second = 0; second < 6; second += 1) {
+    await sleep(1000)
+    least = Math.min(least, Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))?.[1]))
+  }
+  return least
+}
+
+async function inBatches<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+  for (let at = 0; at < items.length; at += AT_ONCE)
+    await Promise.all(items.slice(at, at + AT_ONCE).map(work))
+}

@@ -1,0 +1,113 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { parseStoreUrl } from '../src/stores/location.ts'
+import { openStore, untilReachable } from '../src/stores/open-store.ts'
+import { type RedisServer, startRedis } from '../test/support/redis.ts'
+import { createAccounts } from './accounts.ts'
+import { assignCores, type Cores } from './cores.ts'
+import { measureFamilyMemory } from './family-memory.ts'
+import { Load } from './load.ts'
+import { AT_ONCE, type RoundSettings, type RoundsFigures, runRounds } from './refresh-rounds.ts'
+import { type Figures, reportOf } from './report.ts'
+import { startServer } from './server.ts'
+import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
+import { countCommands, type StoreCommands } from './store-commands.ts'
+
+const USAGE = `npm run bench -- [--quick] [--json]
+
+Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
+
+  --quick  two short rounds, for a first look
+  --json   one JSON object on standard output instead of the table`
+
+const FULL: RoundSettings = { rounds: 5, seconds: 4 }
+const QUICK: RoundSettings = { rounds: 2, seconds: 2 }
+const FAMILIES = 2000
+const ROTATIONS = [1, 100]
+
+const progress = (line: string) => process.stderr.write(`${line}\n`)
+
+interface Bench {
+  readonly cores: Cores
+  readonly meter: SignRateMeter
+  readonly settings: RoundSettings
+}
+
+/** One server on one store: this Redis, or else a new LMDB. */
+async function measureStore(bench: Bench, redis?: RedisServer) {
+  const { cores, meter, settings } = bench
+  const folder = await mkdtemp(join(tmpdir(), 'pawl-bench-'))
+  const url = redis?.url ?? `lmdb:${join(folder, 'data')}`
+  const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })]
+  try {
+    const store = openStore(parseStoreUrl(url), { waitReplicas: 0, onChange: () => undefined })
+    await untilReachable(store, 2000)
+    const users = await createAccounts(store, Math.max(...AT_ONCE))
+    await store.close()
+
+    const server = await startServer(cores, url, join(folder, 'keys'))
+    undo.push(() => server.stop())
+    const load = await Load.start(
+      server.url,
+      users.map(({ username }) => username),
+    )
+    undo.push(() => load.stop())
+
+    const setting = { cores, meter, load, serverPid: server.pid, storePid: redis?.pid, progress }
+    const rounds = await runRounds(setting, settings)
+    return { rounds, commands: redis && (await countCommands(redis, load)) }
+  } finally {
+    for (const step of undo.reverse()) await step()
+  }
+}
+
+async function measureRedis(
+  bench: Bench,
+): Promise<{ version: string; rounds: RoundsFigures; commands: StoreCommands }> {
+  const redis = await startRedis({ aof: 'everysec' })
+  try {
+    const version =
+      /^(?:redis|valkey)_version:(\S+)/m.exec(String(await redis.cli('INFO', 'server')))?.[1] ?? 'unknown'
+    const { rounds, commands } = await measureStore(bench, redis)
+    return { version, rounds, commands: commands! }
+  } finally {
+    await redis.stop()
+  }
+}
+
+async function measureAll(settings: RoundSettings): Promise<Figures> {
+  const cores = assignCores()
+  const meter = signRateMeter(cores, settings.seconds / 2)
+  const bench = { cores, meter, settings }
+  progress('Redis')
+  const redis = await measureRedis(bench)
+  progress('LMDB')
+  const lmdb = await measureStore(bench)
+  progress('Redis memory')
+  const familyMemory = await measureFamilyMemory(FAMILIES, ROTATIONS, progress)
+  return {
+    node: process.version,
+    redisVersion: redis.version,
+    processor: `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`,
+    serverCore: cores.server ?? null,
+    otherCores: cores.others,
+    settings,
+    signing: meter.name,
+    redis: redis.rounds,
+    lmdb: lmdb.rounds,
+    storeCommands: redis.commands,
+    familyMemory,
+  }
+}
+
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+})
+if (values.help) {
+  console.log(USAGE)
+} else {
+  const figures = await measureAll(values.quick ? QUICK : FULL)
+  console.log(values.json ? JSON.stringify(figures) : reportOf(figures).join('\n'))
+}

@@ -1,0 +1,162 @@
+import { availableParallelism } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hashSync, verify } from '@node-rs/argon2'
+import { type Test, test } from 'tap'
+import {
+  IN_COMMAND,
+  IN_SERVER,
+  type Manners,
+  type PasswordHashing,
+  startPasswordHashing,
+} from '../../src/accounts/password-hashing.ts'
+import { UnavailableError } from '../../src/oauth/errors.ts'
+
+/** On each thread one password is hashed and 64 wait. */
+const ROOM = 65 * Math.max(1, availableParallelism() - 1)
+const TOO_MANY = { name: 'UnavailableError', message: 'Too many sign-ins are waiting', retryAfterSeconds: 1 }
+
+function start(t: Test, manners: Manners = IN_COMMAND): PasswordHashing {
+  const passwords = startPasswordHashing(manners)
+  t.teardown(() => passwords.close())
+  return passwords
+}
+
+test('a password is hashed as argon2id, and verified', async (t) => {
+  const passwords = start(t)
+  const hash = await passwords.hash('correct horse')
+  t.match(hash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+  t.not(await passwords.hash('correct horse'), hash, 'with a salt of its own')
+  t.ok(await verify(hash, 'correct horse'), 'as others read it')
+
+  t.equal(await passwords.verify('correct horse', hash), true)
+  for (const wrong of ['', 'correct horsf', 'Correct horse', 'correct horse ', hash]) {
+    t.equal(await passwords.verify(wrong, hash), false, JSON.stringify(wrong))
+  }
+  for (const damaged of ['', 'x', hash.slice(0, -5), '$argon2id$v=19$m=19456,t=2,p=1$$']) {
+    t.equal(await passwords.verify('correct horse', damaged), false, 'a damaged hash is of no password')
+  }
+})
+
+test('passwords are compared after NFC, and only that', async (t) => {
+  const passwords = start(t)
+  const composed = await passwords.hash('Zoë 🐴')
+  t.equal(await passwords.verify('Zoe\u0308 🐴', composed), true)
+  t.equal(await passwords.verify('Zoë 🐴', await passwords.hash('Zoe\u0308 🐴')), true)
+  t.equal(await passwords.verify('zoë 🐴', composed), false)
+  t.equal(await passwords.verify('ﬁ', await passwords.hash('fi')), false, 'compatibility forms stay apart')
+  t.equal(await passwords.verify('a\0b', await passwords.hash('a\0c')), false, 'nothing ends at a NUL')
+  const long = 'x'.repeat(10_000)
+  t.equal(
+    await passwords.verify(`${long}y`, await passwords.hash(`${long}z`)),
+    false,
+    'nor is anything cut off',
+  )
+})
+
+test('with no hash the answer is no', async (t) => {
+  const passwords = start(t, IN_SERVER)
+  for (const password of ['', 'correct horse']) t.equal(await passwords.verify(password, undefined), false)
+})
+
+test('an unknown user costs a computation of the same size', async (t) => {
+  const passwords = start(t)
+  const leastTimeOf = async (hash: string | undefined) => {
+    const times: number[] = []
+    for (let i = 0; i < 6; i += 1) {
+      const begin = performance.now()
+      await passwords.verify('correct horse', hash)
+      times.push(performance.now() - begin)
+    }
+    return Math.min(...times)
+  }
+  const cheap = hashSync('correct horse', { memoryCost: 64, timeCost: 1 })
+  // No comparison of times that are nearly equal: the cheapest hash there is takes a hundredth.
+  t.ok((await leastTimeOf(undefined)) > 4 * (await leastTimeOf(cheap)))
+})
+
+/** What becomes of a number of tasks more than there is room for, all started at once. */
+async function flood(task: (passwords: PasswordHashing) => Promise<unknown>) {
+  const passwords = startPasswordHashing(IN_COMMAND)
+  const errors: unknown[] = []
+  const settled = Array.from({ length: ROOM + 20 }, () =>
+    task(passwords).catch((error) => errors.push(error)),
+  )
+  await sleep(0)
+  const atOnce = [...errors]
+  await passwords.close()
+  await Promise.all(settled)
+  return atOnce
+}
+
+test('a full queue refuses at once; an unknown user takes as much of its room as a known one', async (t) => {
+  const hash = hashSync('correct horse')
+  // Room is taken by tasks alone, so as many refusals are as many computations.
+  const floods = {
+    'a known user': await flood((passwords) => passwords.verify('correct horse', hash)),
+    'an unknown user': await flood((passwords) => passwords.verify('correct horse', undefined)),
+    'a new password': await flood((passwords) => passwords.hash('correct horse')),
+  }
+  for (const [what, refusals] of Object.entries(floods)) {
+    t.equal(refusals.length, 20, `${what}: all beyond ${ROOM}`)
+    for (const refusal of refusals.slice(0, 1)) {
+      t.ok(refusal instanceof UnavailableError)
+      t.match(refusal, TOO_MANY)
+    }
+  }
+})
+
+test('when the queue has emptied there is room again', async (t) => {
+  const passwords = start(t, { ...IN_COMMAND, timeLimitMs: 300 })
+  const waiting = Array.from({ length: ROOM }, () => passwords.hash('x').catch(() => undefined))
+  await t.rejects(passwords.hash('x'), TOO_MANY)
+  await Promise.all(waiting)
+  // What was given up has left the queue without being computed.
+  t.match(await untilHashed(passwords), /^\$argon2id\$/)
+})
+
+async function untilHashed(passwords: PasswordHashing): Promise<string> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await passwords.hash('x')
+    } catch (error) {
+      if (attempt === 50) throw error
+      await sleep(50)
+    }
+  }
+}
+
+test('whoever has waited too long is told so', async (t) => {
+  const passwords = start(t, { ...IN_COMMAND, timeLimitMs: 200 })
+  const outcomes = await Promise.allSettled(Array.from({ length: ROOM }, () => passwords.hash('x')))
+  const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []))
+  t.ok(reasons.length > 0)
+  for (const reason of new Set(reasons.map((reason) => `${reason.name}: ${reason.message}`))) {
+    t.equal(reason, 'UnavailableError: Password hashing takes too long')
+  }
+})
+
+test('nobody waits for ever when it closes', async (t) => {
+  const passwords = startPasswordHashing(IN_COMMAND)
+  const underWay = Promise.allSettled(Array.from({ length: 10 }, () => passwords.hash('x')))
+  await passwords.close()
+  const outcomes = await underWay
+  t.ok(outcomes.some(({ status }) => status === 'rejected'))
+})
+
+test('an answer that comes while it closes disturbs nobody', async (t) => {
+  let closed = 0
+  for (let round = 0; round < 12; round += 1) {
+    const passwords = startPasswordHashing(IN_COMMAND)
+    const all = [1, 2, 3].map(() => passwords.hash('x'))
+    const outcomes = Promise.allSettled(all)
+    await all[0]
+    // Meanwhile the next one is done, and its answer waits for this thread.
+    const end = performance.now() + 60
+    while (performance.now() < end);
+    await passwords.close()
+    await outcomes
+    closed += 1
+  }
+  // An error that nobody catches would have failed the test.
+  t.equal(closed, 12)
+})

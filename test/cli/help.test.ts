@@ -1,0 +1,101 @@
+import t from 'tap'
+import { runCli } from '../support/processes.ts'
+import { runHere } from '../support/run-here.ts'
+
+const VERBS = [
+  'dev',
+  'serve',
+  'user add',
+  'user list',
+  'user disable',
+  'user enable',
+  'user set-password',
+  'user delete',
+  'client add',
+  'client list',
+  'client disable',
+  'client enable',
+  'client rotate-secret',
+  'client delete',
+  'keys list',
+  'keys generate',
+  'session list',
+  'session revoke',
+  'token inspect',
+  'healthcheck',
+]
+const words = (line: string) => line.split(' ').filter((word) => word !== '')
+/** A command that means to open a store would fail here: nothing of this may get so far. */
+const env = { STORE_URL: 'redis://127.0.0.1:1' }
+const run = (line: string) => runHere(words(line), env)
+
+t.test('as a process', async (t) => {
+  t.match(await runCli(['--help'], { env }), { code: 0, stdout: /^ {2}pawl serve /m, stderr: '' })
+  t.match(await runCli(['user', 'add', '--help'], { env }), {
+    code: 0,
+    stdout: /^pawl user add NAME\n/,
+    stderr: '',
+  })
+  t.match(await runCli(['user', 'add'], { env }), { code: 64, stdout: '', stderr: /NAME is missing/ })
+  t.match(await runCli([], { env }), { code: 64, stdout: /pawl serve/ })
+})
+
+t.test('help', async (t) => {
+  for (const line of ['--help', '-h', 'help']) {
+    const { code, stdout, stderr } = await run(line)
+    t.strictSame([code, stderr], [0, ''], line)
+    for (const verb of VERBS)
+      t.match(stdout, new RegExp(`^  pawl ${verb}\\b.*\\w`, 'm'), `${line} lists ${verb}`)
+    t.equal(stdout.match(/^ {2}pawl /gm)?.length, VERBS.length, 'and nothing that this test does not know')
+  }
+  for (const noun of ['user', 'client', 'keys', 'session', 'token']) {
+    const { code, stdout } = await run(`${noun} --help`)
+    t.equal(code, 0, noun)
+    t.equal(stdout.match(/^ {2}pawl /gm)?.length, VERBS.filter((verb) => verb.startsWith(noun)).length)
+  }
+})
+
+t.test('every verb has help of its own', async (t) => {
+  await Promise.all(
+    VERBS.map(async (verb, i) => {
+      const { code, stdout, stderr } = await run(`${verb} ${i % 2 ? '-h' : '--help'}`)
+      t.strictSame([code, stderr], [0, ''], verb)
+      t.match(stdout, new RegExp(`^pawl ${verb}`), `${verb}: how it is called`)
+      t.match(stdout, /^ {2}--help +\S/m, `${verb}: its options`)
+    }),
+  )
+})
+
+t.test('what is no command: 64, and the way to help', async (t) => {
+  const rows: [line: string, says: RegExp][] = [
+    ['frobnicate', /no command "frobnicate"[\s\S]*pawl --help/],
+    ['user', /pawl user add NAME/],
+    ['user frobnicate', /pawl user add NAME/],
+    ['user add', /pawl user add: NAME is missing[\s\S]*pawl user add --help/],
+    ['user add a b', /only one NAME/],
+    ['user list x', /too many arguments/],
+    ['user list --frobnicate', /Unknown option '--frobnicate'/],
+    ['user list --json=yes', /--json/],
+    ['client add x', /one of --public and --confidential/],
+    ['client list x', /too many arguments/],
+    ['session list', /--user NAME is missing/],
+    ['session list --user', /--user/],
+    ['session revoke', /one of ID, --user NAME and --client ID/],
+    ['keys generate --use lock', /--use takes signing or refresh/],
+    ['keys list x', /too many arguments/],
+    ['token inspect', /TOKEN is missing/],
+    ['dev --port x', /--port takes a port/],
+    ['dev x', /too many arguments/],
+    ['serve x', /too many arguments/],
+    ['healthcheck x', /too many arguments/],
+  ]
+  await Promise.all(
+    rows.map(async ([line, says]) => {
+      const { code, stdout, stderr } = await run(line)
+      t.match({ code, stdout, stderr }, { code: 64, stdout: '', stderr: says }, line)
+      t.notMatch(stderr, /\n +at /, `${line}: no stack`)
+    }),
+  )
+  const nothing = await run('')
+  t.match(nothing, { code: 64, stdout: /pawl serve/ }, 'no command at all')
+})

@@ -1,0 +1,93 @@
+import t from 'tap'
+import { auditEvent, deploy, STORE_KINDS } from '../support/deployment.ts'
+import { expectOAuthError } from '../support/expect.ts'
+import { type Answer, claimsOf, postForm, signIn } from '../support/http-client.ts'
+
+const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+
+for (const kind of STORE_KINDS) {
+  t.test(`signing in, on ${kind}`, async (t) => {
+    const deployment = await deploy(t, kind)
+    const ada = await deployment.addAccount('ada')
+    await deployment.addUser('gone', 'password of gone')
+    t.equal((await deployment.cli(['user', 'disable', 'gone'])).code, 0)
+    await deployment.addClient('refresh-only', { grants: ['refresh_token'] })
+    const server = await deployment.startServer()
+    const tell = (form: Readonly<Record<string, string | undefined>>) =>
+      postForm(`${server.url}/token`, { grant_type: 'password', ...ada, ...form })
+
+    t.test('C20 whatever is wrong, the answer is one', async (t) => {
+      const shape = ({ status, headers: { date: _, ...headers }, text }: Answer) => ({
+        status,
+        headers,
+        text,
+      })
+      const rows = {
+        'wrong password': { password: 'wrong' },
+        'unknown user': { username: 'nobody' },
+        'disabled user, right password': { username: 'gone', password: 'password of gone' },
+        'disabled user, wrong password': { username: 'gone', password: 'wrong' },
+        'a space too many': { password: `${ada.password} ` },
+        'another case': { password: ada.password.toUpperCase() },
+        'the name for the password': { password: 'ada' },
+        'an empty-looking name': { username: ' ' },
+        'a control character': { username: 'ada\0' },
+      }
+      const first = await tell({ password: 'something else' })
+      for (const [name, form] of Object.entries(rows)) {
+        const answer = await tell(form)
+        expectOAuthError(t, answer, 'invalid_grant', name)
+        t.strictSame(shape(answer), shape(first), `${name}: the same answer`)
+      }
+      for (const reason of ['wrong password', 'no such user', 'the user is disabled']) {
+        t.ok(
+          await auditEvent(server, 'sign_in.failed', { reason, client_id: 'ada' }),
+          `the audit event tells: ${reason}`,
+        )
+      }
+    })
+
+    t.test('C20 and the work is one', async (t) => {
+      const times: Record<string, number[]> = { ada: [], nobody: [], gone: [] }
+      for (let round = 0; round < 7; round += 1) {
+        for (const [username, list] of Object.entries(times)) {
+          list.push((await tell({ username, password: 'wrong' })).ms)
+        }
+      }
+      const [known = 0, ...others] = Object.values(times).map(median)
+      // A hash that was left out would make a tenth of it.
+      for (const other of others)
+        t.ok(other > known / 3 && other < known * 3, `${other.toFixed(1)} ms, ${known.toFixed(1)} ms`)
+    })
+
+    t.test('C20 only for clients that list the grant', async (t) => {
+      expectOAuthError(t, await tell({ client_id: 'refresh-only' }), 'unauthorized_client')
+    })
+
+    t.test('C21 missing or empty', async (t) => {
+      for (const name of ['username', 'password']) {
+        expectOAuthError(t, await tell({ [name]: undefined }), 'invalid_request', `no ${name}`)
+        expectOAuthError(t, await tell({ [name]: '' }), 'invalid_request', `an empty ${name}`)
+      }
+    })
+
+    t.test('names and passwords in any spelling of Unicode', async (t) => {
+      await deployment.addUser('Zoë Straße', 'pässword')
+      const composed = (text: string) => text.normalize('NFC')
+      const decomposed = (text: string) => text.normalize('NFD')
+      const names = ['Zoë Straße', 'zoë straße', 'ZOË STRASSE', 'ZOË STRAßE']
+      const subs = new Set<unknown>()
+      for (const username of [...names.map(composed), ...names.map(decomposed)]) {
+        for (const password of [composed('pässword'), decomposed('pässword')]) {
+          const { access_token } = await signIn(server.url, { ...ada, username, password })
+          subs.add(claimsOf(access_token).sub)
+        }
+      }
+      t.equal(subs.size, 1, 'it is one user')
+      expectOAuthError(t, await tell({ username: 'Zoe Strasse', password: 'pässword' }), 'invalid_grant')
+      expectOAuthError(t, await tell({ username: 'Zoë Straße', password: 'Pässword' }), 'invalid_grant')
+      const { code, stderr } = await deployment.cli(['user', 'add', 'ZOË STRASSE', '--password-stdin'], 'x')
+      t.match({ code, stderr }, { code: 1, stderr: /already/ }, 'another spelling is no other user')
+    })
+  })
+}

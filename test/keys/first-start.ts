@@ -1,0 +1,19 @@
+import { once } from 'node:events'
+import { loadKeys } from '../../src/keys/key-files.ts'
+
+/*
+ * A server's first start as far as its keys are concerned: loads the folder that it is told, and tells what it got.
+ */
+process.send?.('here')
+const [folder] = await once(process, 'message')
+try {
+  const { signing, refresh } = await loadKeys(folder)
+  process.send?.({
+    kid: signing.active.kid,
+    published: signing.published.map(({ kid }) => kid),
+    secret: refresh.activeId,
+    macKey: refresh.macKeys.get(refresh.activeId)?.toString('hex'),
+  })
+} catch (error) {
+  process.send?.({ error: (error as Error).message })
+}

@@ -1,0 +1,264 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Test, test } from 'tap'
+import { generateRefreshSecret, generateSigningKey, loadKeys } from '../../src/keys/key-files.ts'
+import { mintRefreshToken, newHandle, readRefreshToken } from '../../src/tokens/refresh-token.ts'
+
+const FIRST_START = fileURLToPath(new URL('./first-start.js', import.meta.url))
+
+/** A KEYS_DIR with one signing key and one secret. */
+async function newKeysDir(t: Test): Promise<string> {
+  const folder = join(t.testdir(), 'keys')
+  await loadKeys(folder)
+  return folder
+}
+
+/** Every file and folder below, with its mode and content. */
+function snapshotOf(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map((name) => {
+      const path = join(folder, name)
+      const { mode } = statSync(path)
+      const content = statSync(path).isFile() ? readFileSync(path, 'utf8') : ''
+      return `${(mode & 0o777).toString(8)} ${name} ${content}`
+    })
+}
+
+const theFile = (folder: string, ending: string) =>
+  join(folder, readdirSync(folder).find((name) => name.endsWith(ending)) ?? '')
+const pemOf = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }) as string
+
+test('the first start makes a key and a secret that nobody else can read', async (t) => {
+  const folder = join(t.testdir(), 'not', 'there', 'yet')
+  const { signing, refresh } = await loadKeys(folder)
+  const made = Object.fromEntries(
+    ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })].map((name) => [
+      name,
+      (statSync(join(folder, name)).mode & 0o777).toString(8),
+    ]),
+  )
+  t.strictSame(made, {
+    '': '700',
+    signing: '700',
+    [join('signing', 'active')]: '600',
+    [join('signing', `${signing.active.kid}.pem`)]: '600',
+    refresh: '700',
+    [join('refresh', 'active')]: '600',
+    [join('refresh', `${refresh.activeId}.key`)]: '600',
+  })
+  t.equal(signing.active.privateKey.asymmetricKeyDetails?.modulusLength, 2048)
+  t.strictSame(signing.published, [signing.active])
+})
+
+test('the next start reads the same and writes nothing', async (t) => {
+  const folder = await newKeysDir(t)
+  const [first, files] = [await loadKeys(folder), snapshotOf(folder)]
+  const again = await loadKeys(folder)
+  t.equal(again.signing.active.kid, first.signing.active.kid)
+  t.strictSame(again.refresh, first.refresh)
+  t.strictSame(snapshotOf(folder), files)
+})
+
+test('a first start in a folder that came open to all, with a README, closes it', async (t) => {
+  const folder = t.testdir({ 'README.md': 'what is here' })
+  chmodSync(folder, 0o755)
+  await loadKeys(folder)
+  t.equal(statSync(folder).mode & 0o777, 0o700)
+  t.equal(readFileSync(join(folder, 'README.md'), 'utf8'), 'what is here')
+})
+
+test('first starts at the same time agree', async (t) => {
+  const folders = [join(t.testdir(), 'a'), join(t.testdir(), 'b')]
+  for (const folder of folders) {
+    const starts = Array.from({ length: 4 }, () => fork(FIRST_START, { execArgv: [] }))
+    await Promise.all(starts.map((start) => once(start, 'message')))
+    const answers = await Promise.all(starts.map((start) => ask(start, folder)))
+    t.match(answers[0], { kid: /^[\w-]{43}$/, secret: /^[0-9a-f]{8}$/, macKey: /^[0-9a-f]{64}$/ })
+    for (const answer of answers) t.strictSame(answer, answers[0])
+    t.strictSame(
+      readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.startsWith('.')),
+      [],
+      'no drafts are left',
+    )
+    t.equal(readdirSync(join(folder, 'signing')).length, 2)
+    t.equal(readdirSync(join(folder, 'refresh')).length, 2)
+  }
+})
+
+async function ask(start: ChildProcess, folder: string): Promise<unknown> {
+  start.send(folder)
+  const [answer] = await once(start, 'message')
+  return answer
+}
+
+test('what others of the machine may read or write is refused, with its name and the mend', async (t) => {
+  const cases: [name: string, mode: number, mend: string][] = [
+    ['', 0o755, 'chmod 700'],
+    ['', 0o710, 'chmod 700'],
+    ['signing', 0o750, 'chmod 700'],
+    ['refresh', 0o701, 'chmod 700'],
+    ['signing/*.pem', 0o644, 'chmod 600'],
+    ['signing/*.pem', 0o620, 'chmod 600'],
+    ['refresh/*.key', 0o640, 'chmod 600'],
+    ['refresh/*.key', 0o604, 'chmod 600'],
+  ]
+  const folder = await newKeysDir(t)
+  for (const [name, mode, mend] of cases) {
+    const [use = '', ending] = name.split('/*')
+    const path = ending === undefined ? join(folder, use) : theFile(join(folder, use), ending)
+    const before = statSync(path).mode
+    chmodSync(path, mode)
+    const open = `is open to other users of this machine (mode ${mode.toString(8)})`
+    await t.rejects(
+      loadKeys(folder),
+      { name: 'KeyFileError', message: `${path} ${open}. Close it: ${mend} ${path}` },
+      `${name || 'the folder'} ${mode.toString(8)}`,
+    )
+    t.equal(statSync(path).mode & 0o777, mode, 'left as it was')
+    chmodSync(path, before)
+  }
+  await t.resolves(loadKeys(folder), 'and put right it is read')
+})
+
+test('a file that cannot be used is refused, with its name and a mend; nothing is overwritten', async (t) => {
+  const secret = (content: string) => (folder: string) => {
+    const path = theFile(join(folder, 'refresh'), '.key')
+    writeFileSync(path, content)
+    return path
+  }
+  const signingKey = (content: string) => (folder: string) => {
+    const path = theFile(join(folder, 'signing'), '.pem')
+    writeFileSync(path, content)
+    return path
+  }
+  const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey
+  const curve = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+  const active = (use: string, content: string | undefined) => (folder: string) => {
+    const path = join(folder, use, 'active')
+    rmSync(path)
+    if (content !== undefined) writeFileSync(path, content, { mode: 0o600 })
+    return path
+  }
+  const missing = (use: string) => (folder: string) => {
+    rmSync(join(folder, use), { recursive: true })
+    return join(folder, use)
+  }
+  const damages: Record<string, [damage: (folder: string) => string, message: RegExp]> = {
+    'a damaged signing key': [
+      signingKey('-----BEGIN PRIVATE KEY-----\nMIIE\n'),
+      /holds no readable private key in PEM\. Put a good/,
+    ],
+    'an empty signing key': [signingKey(''), /holds no readable private key in PEM/],
+    'a weak signing key': [
+      signingKey(pemOf(weak)),
+      /holds an RSA key of 1024 bits, and RFC 7518 asks for 2048 or more\. Put/,
+    ],
+    'a signing key on a curve': [signingKey(pemOf(curve)), /holds no RSA key, and RS256 needs one\. Put/],
+    'a truncated secret': [secret('c2hvcnQ\n'), /does not hold 32 bytes in base64url\. Put it back/],
+    'an empty secret': [secret(''), /does not hold 32 bytes in base64url/],
+    'a secret that is too long': [secret('A'.repeat(64)), /does not hold 32 bytes in base64url/],
+    'no word of which key signs': [
+      active('signing', undefined),
+      /cannot be read \(ENOENT\)\. Let this user read it, or put it back/,
+    ],
+    'a word of a key that is not there': [
+      active('signing', 'nobody\n'),
+      /names "nobody", and no key file .* Write into it/,
+    ],
+    'no word of which secret': [active('refresh', undefined), /cannot be read \(ENOENT\)/],
+    'a word of a secret that is not there': [
+      active('refresh', '00000000'),
+      /names "00000000", and no key file/,
+    ],
+    'an empty word': [active('refresh', ''), /names "", and no key file/],
+    'no secrets, but signing keys': [
+      missing('refresh'),
+      /is missing\. Put it back from a backup; or .* pawl keys generate --use refresh/,
+    ],
+    'no signing keys, but secrets': [
+      missing('signing'),
+      /is missing\. Put it back from a backup; or .* pawl keys generate --use signing/,
+    ],
+  }
+  const whole = await newKeysDir(t)
+  for (const [what, [damage, message]] of Object.entries(damages)) {
+    const folder = join(whole, '..', what)
+    cpSync(whole, folder, { recursive: true })
+    const path = damage(folder)
+    const files = snapshotOf(folder)
+    const error = (await t.rejects(loadKeys(folder), { name: 'KeyFileError', message }, what)) as Error
+    t.ok(error.message.startsWith(`${path} `), `${what}: names the file`)
+    t.strictSame(snapshotOf(folder), files, `${what}: nothing is overwritten`)
+  }
+})
+
+test('no message repeats what is in a file of secrets', async (t) => {
+  const folder = await newKeysDir(t)
+  writeFileSync(theFile(join(folder, 'refresh'), '.key'), 'hunter2hunter2')
+  const error = (await t.rejects(loadKeys(folder))) as Error
+  t.notMatch(`${error.message} ${error.stack}`, 'hunter2')
+})
+
+test('several signing keys: one signs, all are published', async (t) => {
+  const folder = await newKeysDir(t)
+  const first = (await loadKeys(folder)).signing.active.kid
+  const others = [await generateSigningKey(folder), await generateSigningKey(folder)]
+  const { signing } = await loadKeys(folder)
+  t.equal(signing.active.kid, first, 'a new one does not sign yet')
+  t.strictSame(signing.published.map(({ kid }) => kid).sort(), [first, ...others].sort())
+
+  writeFileSync(join(folder, 'signing', 'active'), `${others[0]}\n`)
+  t.equal((await loadKeys(folder)).signing.active.kid, others[0])
+  t.equal((await loadKeys(folder)).signing.published.length, 3)
+  for (const name of readdirSync(join(folder, 'signing'))) {
+    t.equal(statSync(join(folder, 'signing', name)).mode & 0o777, 0o600, name)
+  }
+})
+
+test('one key under two file names is published once', async (t) => {
+  const folder = await newKeysDir(t)
+  const path = theFile(join(folder, 'signing'), '.pem')
+  copyFileSync(path, join(folder, 'signing', 'copy.pem'))
+  t.equal((await loadKeys(folder)).signing.published.length, 1)
+})
+
+test('other files beside the keys do not matter', async (t) => {
+  const folder = await newKeysDir(t)
+  writeFileSync(join(folder, 'signing', 'notes.txt'), 'x')
+  writeFileSync(join(folder, 'refresh', 'backup.key~'), 'x')
+  mkdirSync(join(folder, 'lost+found'))
+  await t.resolves(loadKeys(folder))
+})
+
+test('several secrets: tokens are made under one, and verify under all', async (t) => {
+  const folder = await newKeysDir(t)
+  const before = (await loadKeys(folder)).refresh
+  const token = { handle: newHandle('bG9jYXRvciEh'), generation: 1 }
+  const old = mintRefreshToken(before, token)
+  const id = generateRefreshSecret(folder)
+  t.equal((await loadKeys(folder)).refresh.activeId, before.activeId, 'a new one is not in use yet')
+
+  writeFileSync(join(folder, 'refresh', 'active'), `${id}\n`)
+  const ring = (await loadKeys(folder)).refresh
+  t.equal(ring.activeId, id)
+  t.not(mintRefreshToken(ring, token), old)
+  t.strictSame(readRefreshToken(ring, old), token)
+
+  rmSync(join(folder, 'refresh', `${before.activeId}.key`))
+  t.equal(readRefreshToken((await loadKeys(folder)).refresh, old), undefined, 'retired, it verifies no more')
+})

@@ -1,0 +1,91 @@
+import type { Test } from 'tap'
+import { userLocator } from '../../../src/accounts/user.ts'
+import type { FamilyView, NewFamily, Store } from '../../../src/stores/contract.ts'
+import { decide } from '../../../src/tokens/decision.ts'
+import { NO_LOCKSTEP } from '../../../src/tokens/family.ts'
+import { until } from '../../support/until.ts'
+import { familyIn, signedIn, someFamily, turn } from '../records.ts'
+
+/** A generation whose turn is asked for by the family's own client. */
+function isRotation(begun: NewFamily, from: number, { family, user, now }: FamilyView): boolean {
+  const { clientId, clientEpoch, sender } = begun
+  const client = { clientId, epoch: clientEpoch }
+  const asked = { presented: from, family, userEpoch: user?.epoch, client, scope: undefined, sender, now }
+  return decide({ ...asked, graceMs: 30_000, onReuse: 'enforce' }).kind === 'rotate'
+}
+
+export async function testLifetimes(t: Test, store: Store): Promise<void> {
+  await t.test('without a turn a family is gone at its idle end, not before', async (t) => {
+    const { user, begun, createdAt } = await signedIn(store, { idleMs: 500 })
+    const views: FamilyView[] = []
+    await until('the family is gone', async () => {
+      const view = await store.families.look(begun.id)
+      views.push(view)
+      return view.family === undefined
+    })
+    const gone = views.at(-1) as FamilyView
+    t.ok(gone.now >= createdAt + 500, `it was there for ${gone.now - createdAt} ms`)
+    t.ok(views[0]?.family, 'and was seen before that')
+
+    t.match(await store.families.advance(turn(begun, 0)), {
+      applied: false,
+      family: undefined,
+      user: { sub: user.sub },
+    })
+    t.equal(await store.families.revoke(begun.id, 'operator'), 'gone')
+    await store.families.noteReplay(begun.id, { generation: 1, run: 1 })
+    t.equal((await store.families.look(begun.id)).family, undefined, 'a replay does not bring it back')
+    t.strictSame(await store.families.listOfUser(userLocator(user.sub), 10), [])
+    const next = someFamily(user)
+    await store.families.create(next)
+    t.match(await store.families.listOfUser(userLocator(user.sub), 10), [{ id: next.id }])
+  })
+
+  await t.test('turns keep it alive, and never beyond its absolute end', async (t) => {
+    const { begun, createdAt, endsAt } = await signedIn(store, { idleMs: 400, maxMs: 1000 })
+    t.equal(endsAt, createdAt + 1000)
+    let generation = 0
+    for (;;) {
+      const answer = await store.families.advance(turn(begun, generation))
+      // In the very last millisecond, too, the store and the rule must agree.
+      if (answer.applied !== isRotation(begun, generation, answer)) {
+        t.fail('applied, and no rotation', { ...answer, endsAt })
+      }
+      if (!answer.applied) {
+        t.ok(answer.now >= endsAt - 2, 'it lived to its end')
+        break
+      }
+      generation += 1
+      const { expiresAt, ...after } = familyIn(answer)
+      if (after.endsAt !== endsAt || expiresAt > endsAt + 3) t.fail('an end has moved', { ...answer, endsAt })
+    }
+    t.ok(generation > 2, `${generation} turns`)
+  })
+
+  await t.test('the idle end is never beyond the absolute one', async (t) => {
+    const { begun, endsAt } = await signedIn(store, { idleMs: 100_000, maxMs: 50_000 })
+    t.ok(familyIn(await store.families.look(begun.id)).expiresAt <= endsAt + 3, 'at the beginning')
+    await store.families.advance(turn(begun, 0, { idleMs: 1e9 }))
+    const { expiresAt } = familyIn(await store.families.look(begun.id))
+    t.ok(Math.abs(expiresAt - endsAt) <= 3, 'after a turn')
+  })
+
+  await t.test('a shorter idle time of the client holds from the next turn on', async (t) => {
+    const { begun } = await signedIn(store)
+    const { now } = await store.families.advance(turn(begun, 0, { idleMs: 5000 }))
+    t.ok(Math.abs(familyIn(await store.families.look(begun.id)).expiresAt - (now + 5000)) <= 3)
+  })
+
+  await t.test('a tombstone goes with its time, too', async (t) => {
+    const { begun, createdAt } = await signedIn(store, { idleMs: 800 })
+    await store.families.revoke(begun.id, 'reuse')
+    await store.families.noteReplay(begun.id, NO_LOCKSTEP)
+    t.equal(familyIn(await store.families.look(begun.id)).revoked?.reason, 'reuse')
+    const { now } = await until('the tombstone is gone', async () => {
+      const view = await store.families.look(begun.id)
+      return view.family === undefined && view
+    })
+    t.ok(now >= createdAt + 800)
+    t.equal(await store.families.revoke(begun.id, 'operator'), 'gone')
+  })
+}

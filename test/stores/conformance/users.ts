@@ -1,0 +1,159 @@
+import type { Test } from 'tap'
+import { newEpoch, type User, userLocator, withPassword } from '../../../src/accounts/user.ts'
+import type { Store } from '../../../src/stores/contract.ts'
+import { readAlong } from '../read-along.ts'
+import { signedIn, someFamily, someUser, turn } from '../records.ts'
+
+export async function testUsers(t: Test, store: Store, other: Store): Promise<void> {
+  await t.test('a user is found as created, by every spelling of the name', async (t) => {
+    const user = someUser({ username: 'Zoë Straße', disabled: true })
+    t.equal(await store.users.findByUsername('Zoë Straße'), undefined, 'not before')
+    t.equal(await store.users.create(user), 'created')
+    for (const spelling of ['Zoë Straße', 'zoë straße', 'ZOË STRASSE', 'Zoe\u0308 Straße']) {
+      t.strictSame(await store.users.findByUsername(spelling), user, spelling)
+      t.strictSame(await other.users.findByUsername(spelling), user, spelling)
+    }
+    for (const name of ['Zoe Straße', 'Zoë', '', 'x'.repeat(10_000), '__proto__']) {
+      t.equal(await store.users.findByUsername(name), undefined, name.slice(0, 20))
+    }
+  })
+
+  await t.test('a name is given once, whatever its spelling', async (t) => {
+    const user = someUser({ username: 'Émile' })
+    t.equal(await store.users.create(user), 'created')
+    for (const username of ['Émile', 'ÉMILE', 'émile', 'E\u0301mile']) {
+      t.equal(await other.users.create(someUser({ username })), 'username_taken', username)
+    }
+    t.strictSame(await other.users.findByUsername('émile'), user)
+  })
+
+  await t.test('a sub is given once, and a name that was refused with it stays free', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    const double = someUser({ sub: user.sub, username: `double of ${user.sub}` })
+    t.equal(await store.users.create(double), 'sub_taken')
+    t.equal(await store.users.findByUsername(double.username), undefined)
+    t.strictSame(await store.users.findByUsername(user.username), user)
+    t.equal(await store.users.create(someUser({ username: double.username })), 'created')
+  })
+
+  await t.test('of twenty who ask for one name at once, one gets it', async (t) => {
+    for (let round = 0; round < 5; round += 1) {
+      const { username } = someUser()
+      const rivals = Array.from({ length: 20 }, () => someUser({ username }))
+      const answers = await Promise.all(rivals.map((rival, i) => (i % 2 ? store : other).users.create(rival)))
+      t.strictSame(
+        answers.filter((answer) => answer !== 'username_taken'),
+        ['created'],
+      )
+      t.strictSame(await store.users.findByUsername(username), rivals[answers.indexOf('created')])
+      const subs = new Set(rivals.map(({ sub }) => sub))
+      const listed = (await listOf(store)).filter(({ sub }) => subs.has(sub))
+      t.strictSame(
+        listed.map(({ sub }) => sub),
+        [rivals[answers.indexOf('created')]?.sub],
+      )
+      const changed = await Promise.all(rivals.map(({ sub }) => store.users.change(sub, { disabled: true })))
+      t.equal(changed.filter(Boolean).length, 1, 'and of the others there is no record')
+    }
+  })
+
+  await t.test('a change replaces what it names, at once for everyone', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    const seen = await readAlong(
+      () => other.users.findByUsername(user.username),
+      () => store.users.change(user.sub, { disabled: true, epoch: 7 }),
+    )
+    t.equal(seen.result, true)
+    t.strictSame(seen.after, { ...user, disabled: true, epoch: 7 })
+    t.ok(
+      seen.during.every((found) => found?.disabled === (found?.epoch === 7)),
+      'never half a change',
+    )
+    t.equal(await other.users.change(user.sub, { passwordHash: 'new' }), true)
+    t.strictSame(await store.users.findByUsername(user.username), {
+      ...user,
+      disabled: true,
+      epoch: 7,
+      passwordHash: 'new',
+    })
+    t.equal(await store.users.change(user.sub, {}), true, 'also a change of nothing')
+    const stranger = someUser()
+    t.equal(await store.users.change(stranger.sub, { disabled: true }), false)
+    t.equal(await store.users.change(stranger.sub, {}), false)
+    t.equal(await store.users.findByUsername(stranger.username), undefined, 'none came of it')
+  })
+
+  await t.test('a deleted user is gone, and name and sub are free', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    const seen = await readAlong(
+      () => other.users.findByUsername(user.username),
+      () => store.users.delete(user),
+    )
+    t.equal(seen.result, true)
+    t.equal(seen.after, undefined)
+    t.equal(await store.users.change(user.sub, { disabled: false }), false)
+    t.equal(await store.users.delete(user), false)
+    t.equal(await other.users.create(someUser({ username: user.username.toUpperCase() })), 'created')
+    t.equal(await other.users.create({ ...someUser(), sub: user.sub }), 'created')
+  })
+
+  await t.test('deleting one user leaves another who has the name by now', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    await store.users.delete(user)
+    const successor = someUser({ username: user.username })
+    await store.users.create(successor)
+    t.equal(await other.users.delete(user), false)
+    t.strictSame(await store.users.findByUsername(user.username), successor)
+  })
+
+  await t.test('whatever ends an account ends its sessions with the same write', async (t) => {
+    const endings: Record<string, (user: User) => Promise<unknown>> = {
+      'another password': (user) => store.users.change(user.sub, withPassword(user, 'new')),
+      'disabled, and enabled again': async (user) => {
+        await store.users.change(user.sub, { disabled: true, epoch: newEpoch(user.epoch) })
+        await store.users.change(user.sub, { disabled: false })
+      },
+      deleted: (user) => store.users.delete(user),
+      'deleted, and made anew with the same sub': async (user) => {
+        await store.users.delete(user)
+        await store.users.create({ ...user, epoch: newEpoch(user.epoch) })
+      },
+    }
+    for (const [what, end] of Object.entries(endings)) {
+      const { user, begun } = await signedIn(store)
+      t.equal((await other.families.advance(turn(begun, 0))).applied, true, 'it was well before')
+      await end(user)
+      const { applied, user: seen } = await other.families.advance(turn(begun, 1))
+      t.equal(applied, false, what)
+      t.not(seen?.epoch, begun.userEpoch, `${what}: the epoch says why`)
+      t.equal(
+        await store.families.create(someFamily(user)),
+        undefined,
+        `${what}: nor does a sign-in under way succeed`,
+      )
+    }
+  })
+
+  await t.test('the list has every user once', async (t) => {
+    const users = Array.from({ length: 30 }, () => someUser())
+    await Promise.all(users.map((user) => store.users.create(user)))
+    const [deleted, ...kept] = users as [User, ...User[]]
+    await store.users.delete(deleted)
+    const ours = new Set(users.map(({ sub }) => sub))
+    const listed = await listOf(other)
+    const bySub = (a: User, b: User) => a.sub.localeCompare(b.sub)
+    t.strictSame(listed.filter(({ sub }) => ours.has(sub)).sort(bySub), kept.sort(bySub))
+    t.equal(new Set(listed.map(({ sub }) => sub)).size, listed.length)
+    t.strictSame(await store.families.listOfUser(userLocator(deleted.sub), 10), [])
+  })
+}
+
+async function listOf(store: Store): Promise<User[]> {
+  const users: User[] = []
+  for await (const user of store.users.list()) users.push(user)
+  return users
+}

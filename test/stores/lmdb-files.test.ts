@@ -1,0 +1,166 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { open } from 'lmdb'
+import { type Test, test } from 'tap'
+import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
+import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
+import type { Family } from '../../src/tokens/family.ts'
+import { until } from '../support/until.ts'
+import { openHandle } from './handles.ts'
+import { atFirst, familyIn, signedIn, someFamily, someUser, turn } from './records.ts'
+
+const SIGN_IN = fileURLToPath(new URL('./sign-in.js', import.meta.url))
+const NOW = 1_700_000_000_000
+
+/** The databases themselves, as the store sees them. */
+function openRaw(t: Test, path: string) {
+  const root = open({ path, noSubdir: false, maxDbs: 8, overlappingSync: false } as Parameters<
+    typeof open
+  >[0])
+  t.teardown(() => root.close())
+  return { databases: openDatabases(root), durably: <T>(change: () => T) => root.transaction(change) }
+}
+
+/** As many families as there are ends. */
+function familiesThatEndAt(ends: readonly number[]): Family[] {
+  const user = someUser()
+  return ends.map((expiresAt) => ({ ...atFirst(someFamily(user), NOW - 10_000), expiresAt }))
+}
+
+test('the folder is made, for this user alone', async (t) => {
+  const folder = join(t.testdir(), 'not', 'there', 'yet')
+  const store = await openHandle(t, `lmdb:${folder}`)
+  await store.users.create(someUser())
+  t.equal(statSync(folder).mode & 0o777, 0o700)
+  const modes = readdirSync(folder).map((file) => [
+    file,
+    (statSync(join(folder, file)).mode & 0o777).toString(8),
+  ])
+  t.strictSame(Object.fromEntries(modes), { 'data.mdb': '600', 'lock.mdb': '600' })
+})
+
+test('a folder that others may enter holds files that they may not read', async (t) => {
+  const folder = t.testdir()
+  chmodSync(folder, 0o755)
+  await openHandle(t, `lmdb:${folder}`)
+  for (const file of readdirSync(folder)) t.equal(statSync(join(folder, file)).mode & 0o077, 0, file)
+})
+
+test('what is no store is refused', async (t) => {
+  const dir = t.testdir({
+    file: 'x',
+    text: { 'data.mdb': 'x'.repeat(100_000) },
+    short: { 'data.mdb': 'x' },
+    zeros: { 'data.mdb': Buffer.alloc(32_768) },
+  })
+  t.throws(() => openLmdbStore(join(dir, 'file')), { code: 'EEXIST' })
+  // In processes of their own: LMDB has been seen to crash.
+  for (const name of ['text', 'short', 'zeros']) {
+    const child = fork(SIGN_IN, [`lmdb:${join(dir, name)}`], { execArgv: [], stdio: 'pipe' })
+    const [stderr, [code, signal]] = await Promise.all([text(child.stderr as Readable), once(child, 'exit')])
+    t.strictSame({ code, signal }, { code: 1, signal: null }, `${name}: an error, no crash`)
+    t.match(stderr, join(dir, name), `${name}: it names the folder`)
+  }
+})
+
+test('what was answered is there after the process was killed', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  mkdirSync(folder)
+  const child = fork(SIGN_IN, [`lmdb:${folder}`], { execArgv: [] })
+  const [begun] = await once(child, 'message')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  const store = await openHandle(t, `lmdb:${folder}`)
+  const { family, user } = await store.families.look(begun.id)
+  t.match(family, { id: begun.id, generation: 1 })
+  t.equal(user?.epoch, begun.userEpoch)
+  t.equal((await store.families.advance(turn(begun, 1))).applied, true, 'and the session goes on')
+})
+
+test('closing one handle leaves the others', async (t) => {
+  const url = `lmdb:${join(t.testdir(), 'data')}`
+  const [one, other] = [await openHandle(t, url), await openHandle(t, url)]
+  const { begun } = await signedIn(one)
+  await one.close()
+  t.equal((await other.families.advance(turn(begun, 0))).applied, true)
+  t.equal(familyIn(await other.families.look(begun.id)).generation, 1)
+  const again = await openHandle(t, url)
+  t.equal(familyIn(await again.families.look(begun.id)).generation, 1)
+})
+
+test('the sweep removes what has ended, and only that', async (t) => {
+  const { databases, durably } = openRaw(t, t.testdir())
+  const families = familiesThatEndAt([NOW - 1000, NOW - 1, NOW, NOW + 1, NOW + 1000])
+  await durably(() => families.forEach((family) => void databases.families.put(family.id, family)))
+  const user = someUser()
+  await databases.users.put('locator', user)
+  t.equal(await sweepOnce(databases, durably, '', NOW), '')
+  t.strictSame(
+    families.map(({ id }) => databases.families.doesExist(id)),
+    [false, false, false, true, true],
+  )
+  t.strictSame(databases.users.get('locator'), user)
+  t.equal(await sweepOnce(databases, durably, '', NOW), '', 'nothing more to do')
+  t.equal(databases.families.getKeysCount(), 2)
+})
+
+test('it goes through a bounded part at a time, and on from there', async (t) => {
+  const { databases, durably } = openRaw(t, t.testdir())
+  const families = familiesThatEndAt(Array.from({ length: 2500 }, (_, i) => (i % 2 ? NOW - 1 : NOW + 1)))
+  await durably(() => families.forEach((family) => void databases.families.put(family.id, family)))
+  const counts: number[] = []
+  let from = ''
+  do {
+    from = await sweepOnce(databases, durably, from, NOW)
+    counts.push(databases.families.getKeysCount())
+  } while (from !== '' && counts.length < 10)
+  t.ok(counts.length >= 3, `${counts.length} parts: ${counts.join(' ')} were left`)
+  t.ok(
+    counts.every((count, i) => (counts[i - 1] ?? 2500) - count <= 1000),
+    'none removes more than its part',
+  )
+  t.strictSame(
+    [...databases.families.getRange()].map(({ key }) => key),
+    families
+      .filter(({ expiresAt }) => expiresAt > NOW)
+      .map(({ id }) => id)
+      .sort(),
+  )
+})
+
+test('it resumes also where the family it stopped at is gone', async (t) => {
+  const { databases, durably } = openRaw(t, t.testdir())
+  const families = familiesThatEndAt(Array.from({ length: 1500 }, () => NOW - 1))
+  await durably(() => families.forEach((family) => void databases.families.put(family.id, family)))
+  const from = await sweepOnce(databases, durably, '', NOW)
+  t.not(from, '')
+  t.notOk(databases.families.doesExist(from))
+  t.equal(await sweepOnce(databases, durably, from, NOW), '')
+  t.equal(databases.families.getKeysCount(), 0)
+})
+
+test('a family whose end was moved meanwhile stays', async (t) => {
+  const { databases, durably } = openRaw(t, t.testdir())
+  const [ended] = familiesThatEndAt([NOW - 1]) as [Family]
+  await databases.families.put(ended.id, ended)
+  const renewed = durably(() => void databases.families.put(ended.id, { ...ended, expiresAt: NOW + 1 }))
+  // The sweep reads what is there now, and is next in the queue of writers.
+  const sweep = sweepOnce(databases, durably, '', NOW)
+  await Promise.all([renewed, sweep])
+  t.ok(databases.families.doesExist(ended.id))
+})
+
+test('a store in use sweeps by itself', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = await openHandle(t, `lmdb:${folder}`)
+  const [ended, living] = [await signedIn(store, { idleMs: 50 }), await signedIn(store)]
+  const { databases } = openRaw(t, folder)
+  t.ok(databases.families.doesExist(ended.begun.id))
+  await until('the ended family is gone from the disk', () => !databases.families.doesExist(ended.begun.id))
+  t.ok(databases.families.doesExist(living.begun.id))
+})

@@ -1,0 +1,117 @@
+import { test } from 'tap'
+import { startCluster, startSentinel } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+import { conformance } from './conformance.ts'
+import { openHandle } from './handles.ts'
+import { familyIn, signedIn, someFamily, someUser, turn } from './records.ts'
+
+conformance('Redis Cluster', async (t) => {
+  const cluster = await startCluster()
+  t.teardown(() => cluster.stop())
+  return cluster.url
+})
+
+conformance('Redis with Sentinel', async (t) => {
+  const sentinel = await startSentinel()
+  t.teardown(() => sentinel.stop())
+  return sentinel.url
+})
+
+test('replicas have what is answered, where as many are asked for', async (t) => {
+  const sentinel = await startSentinel()
+  t.teardown(() => sentinel.stop())
+  const store = await openHandle(t, sentinel.url, { waitReplicas: 1 })
+  const primary = await sentinel.primary()
+  const replicas = sentinel.servers.filter((server) => server !== primary)
+
+  await t.test('one of two', async (t) => {
+    const { user, begun } = await signedIn(store)
+    const key = `pawl:f:{${begun.id.slice(0, 12)}}${begun.id.slice(12)}`
+    const holders = await Promise.all(replicas.map((replica) => replica.cli('EXISTS', key)))
+    t.ok(holders.includes(1), 'a replica has the family')
+    t.equal((await store.families.advance(turn(begun, 0))).applied, true)
+    t.equal(await store.users.change(user.sub, { disabled: true }), true)
+    t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked')
+    t.equal(await store.users.delete(user), true)
+  })
+
+  await t.test('also when the primary has forgotten the scripts', async (t) => {
+    const { user } = await signedIn(store)
+    await primary.cli('SCRIPT', 'FLUSH')
+    t.ok(await store.families.create(someFamily(user)))
+  })
+
+  await t.test('more than there are', async (t) => {
+    const demanding = await openHandle(t, sentinel.url, { waitReplicas: 5 })
+    const begin = performance.now()
+    await t.rejects(demanding.users.create(someUser()), { name: 'UnavailableError' })
+    t.ok(performance.now() - begin < 1000)
+    const { begun } = await signedIn(store)
+    t.equal((await demanding.families.advance(turn(begun, 0))).applied, true, 'a rotation waits for nobody')
+    await t.rejects(demanding.families.revoke(begun.id, 'operator'), { name: 'UnavailableError' })
+  })
+
+  await t.test('replicas that are silent', async (t) => {
+    const { user, begun } = await signedIn(store)
+    for (const replica of replicas) replica.pause()
+    const begin = performance.now()
+    await t.rejects(store.families.create(someFamily(user)), { name: 'UnavailableError' })
+    t.ok(performance.now() - begin < 1000)
+    t.equal((await store.families.advance(turn(begun, 0))).applied, true, 'meanwhile refreshes go on')
+    for (const replica of replicas) replica.resume()
+    await until('sign-ins are answered again', () => store.families.create(someFamily(user)))
+  })
+
+  await t.test('after a failover the same handle goes on', async (t) => {
+    const { begun } = await signedIn(store)
+    await sentinel.failover()
+    const { generation } = await until('the store is back', async () =>
+      familyIn(await store.families.look(begun.id)),
+    )
+    t.equal(generation, 0, 'what was answered is there')
+    await until('it takes turns', async () => {
+      const { family } = await store.families.advance(turn(begun, 0))
+      return family?.generation === 1
+    })
+    await until('and sign-ins', async () => (await signedIn(store)).begun)
+  })
+})
+
+test('a cluster is ready when every node of it is', async (t) => {
+  const cluster = await startCluster()
+  t.teardown(() => cluster.stop())
+  const store = await openHandle(t, cluster.url)
+  const atOnce = await Promise.allSettled(Array.from({ length: 30 }, () => signedIn(store)))
+  t.equal(
+    atOnce.filter(({ status }) => status === 'fulfilled').length,
+    30,
+    'the very first requests are answered',
+  )
+})
+
+test('a cluster node that is killed takes its own users with it, and nobody else', async (t) => {
+  const cluster = await startCluster()
+  t.teardown(() => cluster.stop())
+  for (const node of cluster.nodes) await node.cli('CONFIG', 'SET', 'cluster-require-full-coverage', 'no')
+  const store = await openHandle(t, cluster.url)
+  const sessions = []
+  for (let i = 0; i < 30; i += 1) sessions.push(await signedIn(store))
+  const [killed] = cluster.nodes
+  await killed?.kill()
+  const answers = await Promise.all(
+    sessions.map(async ({ begun }) => {
+      const begin = performance.now()
+      const answer = await store.families.advance(turn(begun, 0)).catch((error: Error) => error.name)
+      return { answer: typeof answer === 'string' ? answer : answer.applied, ms: performance.now() - begin }
+    }),
+  )
+  t.strictSame(new Set(answers.map(({ answer }) => answer)), new Set([true, 'UnavailableError']))
+  t.ok(answers.every(({ ms }) => ms < 1000))
+})
+
+test('with the wrong primary’s name nothing is reachable', async (t) => {
+  const sentinel = await startSentinel()
+  t.teardown(() => sentinel.stop())
+  const url = sentinel.url.replace('mymaster', 'nobody')
+  await t.rejects(openHandle(t, url, { limitMs: 500 }), { name: 'UnavailableError' })
+})

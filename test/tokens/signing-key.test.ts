@@ -1,0 +1,107 @@
+import { createPublicKey, generateKeyPairSync, type KeyObject, verify } from 'node:crypto'
+import { test } from 'tap'
+import { readSigningKey, signOnPool, signOnThread } from '../../src/tokens/signing-key.ts'
+
+const pemOf = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }) as string
+const rsa = (modulusLength: number) => generateKeyPairSync('rsa', { modulusLength }).privateKey
+
+// The published example key of RFC 7517 appendix A.2, as PEM.
+const RFC_KEY = `-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDS/HtqCh5sZxBK
+64+Isldmm032ed2tCZtcSmzZqIAVtaEzvwuFbHhxtt8AC1VPzrPC7VErto8UXG6E
+NHUvq1Khz8EkQI95tYpFeMFkKIVXifeiSeOEyy2fri1n/Zb7kmwZjgdzmf3IFcCv
+CX3eWq3v9E3nDoJ/SHhDJDm/7rlgaNBHT8UNbZC/OpjfrxBAyJwC1pKrOzwolmCd
+hv1zt3TOB0BkfO7qoxC9EvmFqOufWf3UJs6lshIPTyo0vKt2S35sVNaEAji8xAWH
+pZ5m7R8ziUV3Y1xHCvdc+Swg0dpD4b/EGeIipvDQuzWMXjj5ywUK6v6QSBTxrBqk
+nMqeoMqDAgMBAAECggEAX4cTteJY/gn4FYPsXB8rdXix5vwsg1FLN5E3EaG6RJoV
+H+HLLKD9M7dx5oo7GURknchnrRweUkC7hT5fJLM0WbFAKNLWY2vv7B6NqXSzUvxT
+0/YSfqijwp3RTzlBaCxWp4doFk5N2o8Gy/nHNKroADIkJ46pRUohsXywbReAdYaM
+wFs9tv8d/cPVY3i07a3t8MN6TNwm0dSawm9v47UiCl3Sk5ZiG7xojPLu4sbg1U2j
+x4IBTNBznbJSzFHK66jT8bgkuqsk0GjskDJk19Z4qwjwbsnn4j2WBii3RL+Us2lG
+VkY8fkFzme1z0HbIkfz0Y6mqnOYtqc0X4jfcKoAC8QKBgQDzeL7si8wZegxcKyS/
+vdMqvzrfsWI7tnbvO/yiPqltZRDIs9AFDG09WfAPbRH7rR5MOYPa6Ocy3k+ioyub
+xF+Y2FVYO2OMyYIyM6lJeJwUePtc65UhhDKpVaVYSHp03foZVliT3c3wFz29jjXH
+LwH1HPM4ZVDNe80S+fs7SdVt+wKBgQDd185H1y5ir7RL6aQUvOAi2AwR8XMHareF
+Z6Ey4bSgK6qdve+hsvK6aqNVlA7V0it3CBOcJ2ljMFw59bmvfvQAVeOJZ+380YSK
+i+ieLOEqmj1VVLvxPMWDGQh2t5xF7Oxn7WRh3+zWoNvG2QMSB8AhMAb0tScAO6fi
+8hxvrJ6XGQKBgBuLD15HOmGvcvKCVvfyC4+MbqabtJc4vx+1U5EvMY+UnV93KBNK
+IpmMMSItnpkwLntFDmuXaYBRsgSeHPLUNlReNNl0boCg0z/GpGIRaObQAO+0HvzZ
+rbmGXNwt5tyNuBthr0ebEg8VMgDds6vC35/RFJrOq2Nzm/GHoipE4gY9AoGBALPZ
+QB/X4IAbKBUfDmnNkfxNoMNvNq09pBjgIbyJZRExNXn6wOoblFLzHwXDKZ/Janlu
+r8852GOUkkBe6THQv2oCN5xvCG6dQVG9CVIq2kTalHy4XEG/3fRheA4e3u+Fm0bK
+G0aJ7o02DdcQmj+kzutY71q1/i9fLcV8OPeEP3IJAoGAGyM/p6JrXySiz1toFgKb
+WV+JdI3jQ4ypu9rbMWx3rQJBfmt0FoYzgUIZEVFEcOqwemRN81zoDAaa+Bk0KWNG
+DjJHZDdDmFhW3AN7lI+puxk/mHZGJ11rxyR8O55XLSe3SPmRfKwZI6yU24ZxvQKF
+YItdldUKGzO6Ia6zTKhAVRU=
+-----END PRIVATE KEY-----
+`
+
+test('the kid is the thumbprint that RFC 7638 section 3.1 computes', async (t) => {
+  const { kid, publicJwk } = await readSigningKey(RFC_KEY)
+  t.equal(kid, 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs')
+  t.match(
+    publicJwk.n,
+    /^0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_/,
+  )
+})
+
+test('what is published: public members only', async (t) => {
+  const { kid, publicJwk } = await readSigningKey(RFC_KEY)
+  t.strictSame(Object.keys(publicJwk).sort(), ['alg', 'e', 'kid', 'kty', 'n', 'use'])
+  t.match(publicJwk, { kty: 'RSA', e: 'AQAB', kid, use: 'sig', alg: 'RS256' })
+})
+
+test('a key of 2048 bits or more is read, from PKCS #8 as from PKCS #1', async (t) => {
+  for (const bits of [2048, 3072]) {
+    const key = rsa(bits)
+    const { kid } = await readSigningKey(pemOf(key))
+    t.match(kid, /^[A-Za-z0-9_-]{43}$/)
+    const pkcs1 = key.export({ type: 'pkcs1', format: 'pem' }) as string
+    t.equal((await readSigningKey(pkcs1)).kid, kid, 'the kid belongs to the key, not to its file')
+  }
+})
+
+test('anything else is refused', async (t) => {
+  const refusals: [what: string, pem: string, message: RegExp][] = [
+    ['1024 bits', pemOf(rsa(1024)), /^holds an RSA key of 1024 bits, and RFC 7518 asks for 2048 or more$/],
+    ['2047 bits', pemOf(rsa(2047)), /^holds an RSA key of 2047 bits/],
+    ['EC', pemOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey), /^holds no RSA key/],
+    ['Ed25519', pemOf(generateKeyPairSync('ed25519').privateKey), /^holds no RSA key/],
+    [
+      'RSA-PSS',
+      pemOf(generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey),
+      /^holds no RSA key/,
+    ],
+    [
+      'a public key',
+      createPublicKey(RFC_KEY).export({ type: 'spki', format: 'pem' }) as string,
+      /^holds no readable private key in PEM$/,
+    ],
+    ['a truncated PEM', RFC_KEY.slice(0, 800), /^holds no readable private key in PEM$/],
+    ['a PEM with a damaged line', RFC_KEY.replace('MIIE', 'AAAA'), /^holds no readable private key in PEM$/],
+    ['nothing', '', /^holds no readable private key in PEM$/],
+    ['an encrypted key', encrypted(), /^holds no readable private key in PEM$/],
+  ]
+  for (const [what, pem, message] of refusals) {
+    await t.rejects(readSigningKey(pem), { name: 'TypeError', message }, what)
+  }
+})
+
+function encrypted(): string {
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' },
+  })
+  return privateKey
+}
+
+test('both ways of signing make the same signature, and the public key verifies it', async (t) => {
+  const key = await readSigningKey(RFC_KEY)
+  const signature = await signOnThread(key, 'header.payload')
+  t.equal(await signOnPool(key, 'header.payload'), signature)
+  t.not(await signOnPool(key, 'header.payloae'), signature)
+  t.match(signature, /^[A-Za-z0-9_-]{342}$/)
+  const publicKey = createPublicKey({ key: key.publicJwk as never, format: 'jwk' })
+  t.ok(verify('RSA-SHA256', Buffer.from('header.payload'), publicKey, Buffer.from(signature, 'base64url')))
+})
