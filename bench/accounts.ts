@@ -14,6 +14,7 @@ export async function createAccounts(store: Store, count: number): Promise<User[
     username: `user-${i}@example.com`,
     passwordHash,
     disabled: false,
+    claims: {},
     epoch: newEpoch(),
     createdAt: Date.now(),
   }))

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import closeWithGrace from 'close-with-grace'
-import type { Surroundings } from './cli/command.ts'
+import { CommandError, type Surroundings } from './cli/command.ts'
 import { runCommandLine } from './cli/run.ts'
 
 /*
@@ -29,14 +29,31 @@ const surroundings: Surroundings = {
   environment: process.env,
   print: (line) => process.stdout.write(`${line}\n`),
   tell: (line) => process.stderr.write(`${line}\n`),
-  readStdin: () => text(process.stdin),
+  readStdin: async () => {
+    // Broken UTF-8 would become U+FFFD: a password that nobody typed.
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(await buffer(process.stdin))
+    } catch {
+      throw new CommandError('Standard input is not UTF-8')
+    }
+  },
   askSecret,
   untilStopped: (work) =>
     new Promise((resolve) => {
-      closeWithGrace({ delay: STOP_LIMIT_MS }, async ({ err }) => {
-        if (err) process.stderr.write(`${err.stack ?? err.message}\n`)
-        await work()
-        resolve()
+      const closing = closeWithGrace(
+        { delay: STOP_LIMIT_MS, skip: ['unhandledRejection'] },
+        async ({ err }) => {
+          if (err) process.stderr.write(`${err.stack ?? err.message}\n`)
+          await work()
+          resolve()
+        },
+      )
+      process.on('unhandledRejection', (reason) => {
+        // LMDB tells of a failed commit, such as a full disk, once more than anybody can hear. Its request was answered.
+        if (reason instanceof Error && reason.message.startsWith('Commit failed')) return
+        process.stderr.write(`${reason instanceof Error ? reason.stack : reason}\n`)
+        process.exitCode = 1
+        closing.close()
       })
     }),
 }

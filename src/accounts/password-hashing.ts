@@ -81,7 +81,8 @@ export function startPasswordHashing({ timeLimitMs, niceness }: Manners): Passwo
       const equal = await run({ password: password.normalize('NFC'), verify: passwordHash ?? NOBODYS })
       return equal === true && passwordHash !== undefined
     },
-    close: () => pool.destroy(),
+    // What runs is let finish: its answer would come to a pool that is gone, and end the process.
+    close: () => pool.close({ force: true }),
   }
 }
 

@@ -1,4 +1,5 @@
 import { hash, randomBytes, randomInt } from 'node:crypto'
+import type { ExtraClaims } from './extra-claims.ts'
 
 /** A user of the built-in directory. */
 export interface User {
@@ -9,6 +10,8 @@ export interface User {
   /** In PHC format. */
   readonly passwordHash: string
   readonly disabled: boolean
+  /** Claims that the user's access tokens carry besides. */
+  readonly claims: ExtraClaims
   /** Every family repeats the epoch it was made in; moving the user's epoch on ends them all in one write. */
   readonly epoch: number
   /** Milliseconds since 1970. */
@@ -17,7 +20,7 @@ export interface User {
 
 const MAX_USERNAME_CODE_POINTS = 256
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const NOT_IN_USERNAME = /[\u0000-\u001f\u007f-\u009f\ufffd]|\p{Surrogate}/u
+const NOT_IN_USERNAME = /[\u0000-\u001f\u007f-\u009f\ufffd]|\p{Surrogate}|(?![\u200c\u200d])\p{Cf}/u
 
 /**
  * The form in which user names are compared: NFC and case folded, so that `Zoë`, `ZOË` and a decomposed `Zoë` are one.
@@ -39,7 +42,7 @@ export function usernameFault(username: string): string | undefined {
   if (username !== username.trim()) return 'begins or ends with a space'
   if ([...username].length > MAX_USERNAME_CODE_POINTS)
     return `is longer than ${MAX_USERNAME_CODE_POINTS} characters`
-  if (NOT_IN_USERNAME.test(username)) return 'has a control character'
+  if (NOT_IN_USERNAME.test(username)) return 'has a control character, or one that does not show'
   return undefined
 }
 

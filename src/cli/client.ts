@@ -1,34 +1,16 @@
 import {
   type Client,
   clientIdFault,
-  GRANT_TYPES,
-  type GrantType,
   hashClientSecret,
-  isAudience,
   newClient,
   newClientSecret,
+  withRegistration,
 } from '../accounts/client.ts'
-import { isScopeToken } from '../oauth/scope.ts'
 import type { Store } from '../stores/contract.ts'
-import {
-  type Arguments,
-  type Command,
-  CommandError,
-  JSON_OPTION,
-  noOperands,
-  onlyOperand,
-  UsageError,
-} from './command.ts'
+import { type Command, CommandError, JSON_OPTION, noOperands, onlyOperand, UsageError } from './command.ts'
+import { REGISTRATION_OPTIONS, readRegistration } from './registration.ts'
 import { table, time } from './table.ts'
 import { withStore } from './with-store.ts'
-
-/** Per-client settings: the option, the member of the record, the least and the most, in seconds. */
-const DURATIONS = [
-  ['access-token-ttl', 'accessTokenTtl', 1, 86_400],
-  ['refresh-token-idle-ttl', 'refreshTokenIdleTtl', 1, 316_224_000],
-  ['refresh-token-max-ttl', 'refreshTokenMaxTtl', 1, 316_224_000],
-  ['refresh-token-grace', 'refreshTokenGrace', 0, 3600],
-] as const
 
 /** Finds a client. @throws {CommandError} when there is none. */
 export async function requireClient(store: Store, clientId: string): Promise<Client> {
@@ -36,54 +18,6 @@ export async function requireClient(store: Store, clientId: string): Promise<Cli
   if (!client) throw new CommandError(`There is no client ${JSON.stringify(clientId)}. See: pawl client list`)
   return client
 }
-
-function readRegistration(args: Arguments): Omit<Client, 'secretHash'> {
-  const { values } = args
-  const clientId = onlyOperand(args, 'ID')
-  const fault = clientIdFault(clientId)
-  if (fault) throw new UsageError(`the ID ${fault}`)
-  if (values.public === values.confidential) throw new UsageError('give one of --public and --confidential')
-  const grants = many(values.grant).map((grant) => {
-    const known = GRANT_TYPES.find((type) => type === grant)
-    if (!known) throw new UsageError(`--grant takes ${GRANT_TYPES.join(' or ')}`)
-    return known
-  })
-  const scopes = many(values.scope).flatMap((text) => text.split(' '))
-  if (!scopes.every(isScopeToken))
-    throw new UsageError('--scope takes a scope token: printable, without quotes or backslashes')
-  const audiences = many(values.audience)
-  if (!audiences.every(isAudience))
-    throw new UsageError('--audience takes 1 to 255 printable characters without a space')
-  const onReuse = values['on-reuse'] ?? 'enforce'
-  if (onReuse !== 'enforce' && onReuse !== 'observe')
-    throw new UsageError('--on-reuse takes enforce or observe')
-  return newClient({
-    clientId,
-    type: values.public ? 'public' : 'confidential',
-    grants: unique<GrantType>(grants.length > 0 ? grants : ['password', 'refresh_token']),
-    scopes: unique(scopes),
-    audiences: unique(audiences),
-    onReuse,
-    ...readDurations(args),
-  })
-}
-
-function readDurations({ values }: Arguments): Partial<Client> {
-  const durations: Record<string, number> = {}
-  for (const [option, member, least, most] of DURATIONS) {
-    const text = values[option]
-    if (text === undefined) continue
-    const value = /^\d{1,9}$/.test(String(text)) ? Number(text) : Number.NaN
-    if (!(value >= least && value <= most))
-      throw new UsageError(`--${option} takes ${least} to ${most} seconds`)
-    durations[member] = value
-  }
-  return durations
-}
-
-const many = (value: Arguments['values'][string]) =>
-  Array.isArray(value) ? (value as readonly string[]) : []
-const unique = <T>(items: readonly T[]): T[] => [...new Set(items)]
 
 const shown = ({ secretHash: _, epoch: __, ...client }: Client) => client
 
@@ -97,38 +31,26 @@ const add: Command = {
   options: {
     public: { type: 'boolean', help: 'it cannot keep a secret: mobile, desktop, browser' },
     confidential: { type: 'boolean', help: 'it can: a server' },
-    grant: {
-      type: 'string',
-      multiple: true,
-      value: 'G',
-      help: `${GRANT_TYPES.join(' or ')}; may be repeated`,
-    },
-    scope: { type: 'string', multiple: true, value: 'S', help: 'a scope it may ask for; may be repeated' },
-    audience: {
-      type: 'string',
-      multiple: true,
-      value: 'A',
-      help: 'what its access tokens are for; may be repeated',
-    },
-    'access-token-ttl': { type: 'string', value: 'SECONDS', help: 'instead of ACCESS_TOKEN_TTL' },
-    'refresh-token-idle-ttl': { type: 'string', value: 'SECONDS', help: 'instead of REFRESH_TOKEN_IDLE_TTL' },
-    'refresh-token-max-ttl': { type: 'string', value: 'SECONDS', help: 'instead of REFRESH_TOKEN_MAX_TTL' },
-    'refresh-token-grace': {
-      type: 'string',
-      value: 'SECONDS',
-      help: 'instead of REFRESH_TOKEN_GRACE; 0 is strict',
-    },
-    'on-reuse': {
-      type: 'string',
-      value: 'POLICY',
-      help: 'enforce (the default), or observe: only count and log',
-    },
+    ...REGISTRATION_OPTIONS,
     ...JSON_OPTION,
   },
   async run(args, surroundings) {
-    const registration = readRegistration(args)
-    const secret = registration.type === 'confidential' ? newClientSecret() : undefined
-    const client: Client = secret ? { ...registration, secretHash: hashClientSecret(secret) } : registration
+    const clientId = onlyOperand(args, 'ID')
+    const fault = clientIdFault(clientId)
+    if (fault) throw new UsageError(`the ID ${fault}`)
+    if (args.values.public === args.values.confidential) {
+      throw new UsageError('give one of --public and --confidential')
+    }
+    const type = args.values.public ? 'public' : 'confidential'
+    const secret = type === 'confidential' ? newClientSecret() : undefined
+    const client = newClient({
+      clientId,
+      type,
+      grants: ['password', 'refresh_token'],
+      ...readRegistration(args),
+      ...(secret && { secretHash: hashClientSecret(secret) }),
+    })
+    requireConsistent(client)
     await withStore(surroundings, async (store) => {
       if (!(await store.clients.create(client))) {
         throw new CommandError(`There is a client ${JSON.stringify(client.clientId)} already`)
@@ -149,6 +71,37 @@ const add: Command = {
 function printSecret(print: (line: string) => void, secret: string): void {
   print(`client_secret: ${secret}`)
   print('It is shown this once; only its hash is kept.')
+}
+
+/** What a client of this type may be registered for. */
+function requireConsistent(client: Pick<Client, 'type' | 'grants' | 'mayIntrospect'>): void {
+  if (client.type === 'confidential') return
+  if (client.grants.includes('client_credentials')) {
+    throw new UsageError('--grant client_credentials is for confidential clients only')
+  }
+  if (client.mayIntrospect) throw new UsageError('--introspect yes is for confidential clients only')
+}
+
+const update: Command = {
+  name: 'client update',
+  operands: 'ID',
+  summary: 'replace what is given here of a client’s registration',
+  details:
+    'A list is replaced as a whole; --scope "" empties it. Sessions that were granted more than the client now has get\n' +
+    'what is left.',
+  options: REGISTRATION_OPTIONS,
+  async run(args, surroundings) {
+    const clientId = onlyOperand(args, 'ID')
+    const change = readRegistration(args)
+    if (Object.keys(change).length === 0) throw new UsageError('nothing to change was given')
+    await withStore(surroundings, async (store) => {
+      const client = await requireClient(store, clientId)
+      requireConsistent({ ...client, ...change })
+      await store.clients.change(clientId, withRegistration(client, change))
+    })
+    surroundings.print('The registration is changed')
+    return 0
+  },
 }
 
 const list: Command = {
@@ -227,6 +180,7 @@ function oneClient(
 
 export const CLIENT_COMMANDS: readonly Command[] = [
   add,
+  update,
   list,
   oneClient(
     'disable',

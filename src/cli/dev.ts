@@ -36,19 +36,22 @@ export const DEV: Command = {
     const clean = () => home && rmSync(home, { recursive: true, force: true })
     try {
       const config = readConfig(await devEnvironment(args, environment, home))
-      requireLoopback(config, environment)
+      requireHarmless(config, environment)
       // Standard output is for what was asked for: the lines to paste, or the one line of JSON.
       const log = pino({ level: config.logLevel, base: null }, pinoPretty(2))
       // Loaded here, since the commands that serve nothing need not wait for it.
       const { startServer } = await import('../http/server.ts')
       const server = await startServer(config, log)
-      const password = await addDemo(server.services)
-      for (const line of args.values.json
-        ? [jsonLine(config, server.managementUrl, password)]
-        : story(config, password)) {
-        print(line)
+      try {
+        const password = await addDemo(server.services)
+        const lines = args.values.json
+          ? [jsonLine(config, server.managementUrl, password)]
+          : story(config, password)
+        for (const line of lines) print(line)
+        await untilStopped(server.close)
+      } finally {
+        await server.close()
       }
-      await untilStopped(() => server.close())
       return 0
     } finally {
       clean()
@@ -82,7 +85,10 @@ async function freePort(): Promise<number> {
   return port
 }
 
-function requireLoopback(config: Config, environment: Environment): void {
+function requireHarmless(config: Config, environment: Environment): void {
+  if (config.store.kind !== 'lmdb') {
+    throw new CommandError('pawl dev makes a demo user, and STORE_URL is no embedded store: use pawl serve')
+  }
   if (environment.NODE_ENV === 'production') {
     throw new CommandError('pawl dev has a demo user and is not for NODE_ENV=production: use pawl serve')
   }
@@ -131,6 +137,8 @@ function jsonLine(config: Config, managementUrl: string, password: string): stri
 }
 
 function story({ issuer, storeUrl, keysDir }: Config, password: string): string[] {
+  // The command line must act on this store, wherever it is.
+  const here = storeUrl === 'lmdb:./data' ? '' : `STORE_URL=${storeUrl} KEYS_DIR=${keysDir} `
   const member = (name: string) => `$(node -pe 'JSON.parse(process.argv[1]).${name}' "$TOKENS")`
   return [
     `Pawl is running at ${issuer} (store ${storeUrl}, keys in ${keysDir}). Ctrl-C stops it.`,
@@ -148,7 +156,7 @@ function story({ issuer, storeUrl, keysDir }: Config, password: string): string[
     `TOKENS=$(curl -s ${issuer}/token -d grant_type=refresh_token -d client_id=${DEMO} -d refresh_token=${member('refresh_token')}); echo "$TOKENS"`,
     '',
     '# See the session, then stop the resource server',
-    `npx pawl session list --user ${DEMO}; kill %1`,
+    `${here}npx pawl session list --user ${DEMO}; kill %1`,
     '',
     '# Production: your issuer, your store; then users and clients of your own',
     'ISSUER=https://auth.example.com STORE_URL=redis://127.0.0.1:6379 npm start',

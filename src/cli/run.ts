@@ -2,6 +2,8 @@ import { parseArgs } from 'node:util'
 import { ConfigError } from '../config/config.ts'
 import { KeyFileError } from '../keys/key-files.ts'
 import { UnavailableError } from '../oauth/errors.ts'
+import { StoreFileError } from '../stores/lmdb/store.ts'
+import { VERSION } from '../version.ts'
 import { CLIENT_COMMANDS } from './client.ts'
 import { type Command, CommandError, type Surroundings, UsageError } from './command.ts'
 import { DEV } from './dev.ts'
@@ -67,7 +69,8 @@ function parse(command: Command, words: readonly string[]) {
 }
 
 function messageOf(error: unknown): string {
-  if (error instanceof CommandError || error instanceof KeyFileError) return error.message
+  if (error instanceof CommandError || error instanceof KeyFileError || error instanceof StoreFileError)
+    return error.message
   if (error instanceof UnavailableError) {
     return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
   }
@@ -88,6 +91,10 @@ function explain(words: readonly string[], { print, tell }: Surroundings): numbe
     print('')
     print('Each has a --help of its own. Configuration is by environment variables; see the README.')
     return first === undefined ? USAGE : 0
+  }
+  if (first === '--version') {
+    print(`pawl ${VERSION}`)
+    return 0
   }
   const siblings = COMMANDS.filter(({ name }) => name.startsWith(`${first} `))
   if (siblings.length > 0) {

@@ -3,6 +3,10 @@ import { describeConfig, readConfig } from '../config/config.ts'
 import { untilReachable } from '../stores/open-store.ts'
 import { type Command, noOperands } from './command.ts'
 
+/** A write for each log line would cost more than the line: they go out together, some times a second. */
+const LOG_BATCH_BYTES = 4096
+const LOG_FLUSH_MS = 200
+
 /** How long the start waits for a store that is being started beside it, before it goes on without. */
 const STORE_PATIENCE_MS = 2000
 
@@ -25,13 +29,13 @@ const serve: Command = {
       for (const [name, value] of Object.entries(describeConfig(config))) print(`${name}=${value}`)
       return 0
     }
-    const log = pino(
-      { level: config.logLevel, base: { pid: process.pid } },
-      pino.destination({ dest: 1, sync: false }),
-    )
+    const destination = pino.destination({ dest: 1, sync: false, minLength: LOG_BATCH_BYTES })
+    const log = pino({ level: config.logLevel, base: { pid: process.pid } }, destination)
+    const flush = () => destination.flush()
+    const flushing = setInterval(flush, LOG_FLUSH_MS).unref()
     // Loaded here, since the commands that serve nothing need not wait for it.
     const { startServer } = await import('../http/server.ts')
-    const server = await startServer(config, log)
+    const server = await startServer(config, log, flush)
     const { signing, store } = server.services
     log.info(
       {
@@ -43,14 +47,16 @@ const serve: Command = {
       },
       'started',
     )
-    await untilReachable(store, STORE_PATIENCE_MS).catch(() =>
+    // Beside the waiting for a signal, which may come first.
+    untilReachable(store, STORE_PATIENCE_MS).catch(() =>
       log.error('the store does not answer yet; requests get 503 until it does'),
     )
     await untilStopped(async () => {
       log.info('stopping')
       await server.close()
       log.info('stopped')
-      log.flush()
+      clearInterval(flushing)
+      destination.flushSync()
     })
     return 0
   },

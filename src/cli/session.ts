@@ -1,4 +1,5 @@
-import { userLocator, withoutSessions } from '../accounts/user.ts'
+import type { Client } from '../accounts/client.ts'
+import { type User, userLocator, withoutSessions } from '../accounts/user.ts'
 import type { Family } from '../tokens/family.ts'
 import { isFamilyId } from '../tokens/refresh-token.ts'
 import { requireClient } from './client.ts'
@@ -21,7 +22,9 @@ const list: Command = {
     const sessions = await withStore(surroundings, async (store) => {
       const user = await requireUser(store, username)
       const families = await store.families.listOfUser(userLocator(user.sub), MAX_LISTED)
-      return families.map((family) => shown(family, user.epoch))
+      const clients = new Map<string, Client | undefined>()
+      for (const { clientId } of families) clients.set(clientId, await store.clients.find(clientId))
+      return families.map((family) => shown(family, user, clients.get(family.clientId)))
     })
     if (args.values.json) {
       for (const session of sessions) surroundings.print(JSON.stringify(session))
@@ -43,8 +46,11 @@ const list: Command = {
   },
 }
 
-function shown(family: Family, userEpoch: number) {
-  const ended = family.revoked?.reason ?? (family.userEpoch === userEpoch ? undefined : 'account')
+function shown(family: Family, user: User, client: Client | undefined) {
+  const ended =
+    family.revoked?.reason ??
+    (family.userEpoch !== user.epoch ? 'user' : undefined) ??
+    (family.clientEpoch !== client?.epoch ? 'client' : undefined)
   return {
     id: family.id,
     client_id: family.clientId,

@@ -1,9 +1,11 @@
-import { createPublicKey } from 'node:crypto'
-import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { type Config, readConfig } from '../config/config.ts'
+import { isLive, judge } from '../grants/judge.ts'
 import { type Keys, loadKeys } from '../keys/key-files.ts'
+import { UnavailableError } from '../oauth/errors.ts'
 import type { Store } from '../stores/contract.ts'
-import { decide } from '../tokens/decision.ts'
+import { verifyAccessToken } from '../tokens/access-token.ts'
+import type { Decision } from '../tokens/decision.ts'
 import { familyIdOf, readRefreshToken } from '../tokens/refresh-token.ts'
 import { type Command, JSON_OPTION, onlyOperand } from './command.ts'
 import { withStore } from './with-store.ts'
@@ -48,24 +50,16 @@ async function inspectRefreshToken(store: Store, keys: Keys, config: Config, tex
   if (!token)
     return { kind, passes: false, because: 'it is not one that the secrets in KEYS_DIR made, to the letter' }
   const sid = familyIdOf(token.handle)
-  const { family, user, now } = await store.families.look(sid)
+  const view = await store.families.look(sid)
+  const { family } = view
   const says = { sid, generation: token.generation, session: family }
   if (!family) return { kind, passes: false, because: 'its session has expired, or the store lost it', says }
   const client = await store.clients.find(family.clientId)
   if (!client || client.disabled) {
     return { kind, passes: false, because: `its client ${family.clientId} is disabled or deleted`, says }
   }
-  const decision = decide({
-    presented: token.generation,
-    family,
-    userEpoch: user?.epoch,
-    client,
-    scope: undefined,
-    sender: family.lastSender,
-    now,
-    graceMs: 1000 * (client.refreshTokenGrace ?? config.refreshTokenGrace),
-    onReuse: client.onReuse,
-  })
+  const presented = { client, generation: token.generation, sender: family.lastSender }
+  const decision = judge(config, presented, view)
   const [passes, because] = MEANINGS[decision.kind]
   return { kind, passes, because, says }
 }
@@ -87,7 +81,7 @@ const MEANINGS = {
   reuse_observed: [true, 'it was rotated before; a refresh would be reuse, which this client only observes'],
   heal: [true, 'it is ahead of the store, which must have lost writes: a refresh would heal it'],
   too_far_ahead: [false, 'it is too far ahead of the store'],
-} as const satisfies Record<ReturnType<typeof decide>['kind'], readonly [boolean, string]>
+} as const satisfies Record<Decision['kind'], readonly [boolean, string]>
 
 async function inspectAccessToken(store: Store, keys: Keys, config: Config, text: string): Promise<Finding> {
   let says: { header: ReturnType<typeof decodeProtectedHeader>; claims: ReturnType<typeof decodeJwt> }
@@ -97,24 +91,10 @@ async function inspectAccessToken(store: Store, keys: Keys, config: Config, text
     return { kind: 'unknown', passes: false, because: 'it is neither a refresh token nor a JWT' }
   }
   const kind = 'access token'
-  const fails = (because: string): Finding => ({ kind, passes: false, because, says })
-  const key = keys.signing.published.find(({ kid }) => kid === says.header.kid)
-  if (!key) return fails('no published key has its kid')
   try {
-    await jwtVerify(text, createPublicKey(key.privateKey), {
-      algorithms: ['RS256'],
-      typ: 'at+jwt',
-      issuer: config.issuer,
-      requiredClaims: ['exp', 'aud', 'sub', 'client_id', 'iat', 'jti'],
-    })
-  } catch (error) {
-    return fails((error as Error).message)
-  }
-  const { sid } = says.claims
-  if (typeof sid === 'string') {
-    const { family, user } = await store.families.look(sid)
-    const isOver = !family || family.revoked || family.userEpoch !== user?.epoch
-    if (isOver) {
+    const { sid, client_id } = await verifyAccessToken(keys.signing, config.issuer, text)
+    const client = await store.clients.find(client_id)
+    if (sid !== undefined && !isLive(config, client, await store.families.look(sid))) {
       return {
         kind,
         passes: true,
@@ -123,6 +103,9 @@ async function inspectAccessToken(store: Store, keys: Keys, config: Config, text
         says,
       }
     }
+  } catch (error) {
+    if (error instanceof UnavailableError) throw error
+    return { kind, passes: false, because: (error as Error).message, says }
   }
   return {
     kind,

@@ -11,11 +11,20 @@ import {
   type Surroundings,
   UsageError,
 } from './command.ts'
+import { readClaims } from './registration.ts'
 import { table, time } from './table.ts'
 import { withStore } from './with-store.ts'
 
 const PASSWORD_OPTION = {
   'password-stdin': { type: 'boolean', help: 'read the password from standard input (else you are asked)' },
+} as const
+
+const CLAIMS_OPTION = {
+  claims: {
+    type: 'string',
+    value: 'JSON',
+    help: 'an object of claims that the user’s access tokens carry besides',
+  },
 } as const
 
 const MAX_PASSWORD_CHARACTERS = 1024
@@ -33,6 +42,7 @@ export async function addUser(
   hashing: PasswordHashing,
   username: string,
   password: string,
+  claims: User['claims'] = {},
 ): Promise<User> {
   const fault = usernameFault(username)
   if (fault) throw new CommandError(`The name ${fault}`)
@@ -41,6 +51,7 @@ export async function addUser(
     username: username.normalize('NFC'),
     passwordHash: await hashing.hash(password),
     disabled: false,
+    claims,
     epoch: newEpoch(),
     createdAt: Date.now(),
   }
@@ -80,12 +91,13 @@ const add: Command = {
   name: 'user add',
   operands: 'NAME',
   summary: 'create a user of the built-in directory',
-  options: { ...PASSWORD_OPTION, ...JSON_OPTION },
+  options: { ...PASSWORD_OPTION, ...CLAIMS_OPTION, ...JSON_OPTION },
   async run(args, surroundings) {
     const username = onlyOperand(args, 'NAME')
+    const claims = readClaims(String(args.values.claims ?? '{}'))
     const password = await readPassword(args, surroundings)
     const user = await withStore(surroundings, (store) =>
-      withHashing((hashing) => addUser(store, hashing, username, password)),
+      withHashing((hashing) => addUser(store, hashing, username, password, claims)),
     )
     surroundings.print(
       args.values.json ? JSON.stringify(shown(user)) : `Created the user ${user.username}, sub ${user.sub}`,
@@ -108,6 +120,24 @@ const setPassword: Command = {
       await store.users.change(user.sub, withPassword(user, passwordHash))
     })
     surroundings.print('The password is set; every session of the user has ended')
+    return 0
+  },
+}
+
+const setClaims: Command = {
+  name: 'user set-claims',
+  operands: 'NAME',
+  summary: 'replace the claims that a user’s access tokens carry besides; from the next refresh on',
+  options: CLAIMS_OPTION,
+  async run(args, surroundings) {
+    const username = onlyOperand(args, 'NAME')
+    if (args.values.claims === undefined) throw new UsageError('--claims JSON is missing')
+    const claims = readClaims(String(args.values.claims))
+    await withStore(surroundings, async (store) => {
+      const user = await requireUser(store, username)
+      await store.users.change(user.sub, { claims })
+    })
+    surroundings.print('The claims are set')
     return 0
   },
 }
@@ -176,6 +206,7 @@ export const USER_COMMANDS: readonly Command[] = [
     'The user may sign in again',
   ),
   setPassword,
+  setClaims,
   oneUser(
     'delete',
     'delete a user, and end every session of the user',

@@ -77,7 +77,7 @@ export const VARIABLES = {
     'Redis replicas that must have a sign-in or revocation before it is answered',
     (text) => wholeNumber(text, 0, 10),
   ),
-  keysDir: variable('KEYS_DIR', './keys', 'signing keys and refresh-token secrets', (text) => text),
+  keysDir: variable('KEYS_DIR', './keys', 'signing keys and refresh-token secrets', folder),
   accessTokenTtl: variable('ACCESS_TOKEN_TTL', '300', 'seconds an access token lives', seconds(1, DAY)),
   refreshTokenIdleTtl: variable(
     'REFRESH_TOKEN_IDLE_TTL',
@@ -190,6 +190,11 @@ function wholeNumber(text: string, least: number, most: number, unit = ''): numb
   return value
 }
 
+function folder(text: string): string {
+  if (text === '') throw new TypeError('must name a folder')
+  return text
+}
+
 function hostName(text: string): string {
   if (isIP(text) === 0 && !/^[A-Za-z0-9.-]{1,253}$/.test(text))
     throw new TypeError('must be a host name or an address')
@@ -222,6 +227,10 @@ function issuerUrl(text: string): string {
     throw new TypeError(
       `must be written plainly, without a slash at its end, as ${plain.replace(/\/+$/, '')}`,
     )
+  }
+  // Routes are made of it, and : * ( ) mean something there.
+  if (!/^[A-Za-z0-9._~/-]*$/.test(url.pathname)) {
+    throw new TypeError('must have a path of letters, digits and . _ ~ - only')
   }
   return text
 }

@@ -10,6 +10,7 @@ export interface AuditEvent {
     | 'refresh.healed'
     | 'refresh.too_far_ahead'
     | 'refresh.after_revocation'
+    | 'session.revoked'
   readonly client_id?: string
   readonly sub?: string
   readonly sid?: string

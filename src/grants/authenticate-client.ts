@@ -1,7 +1,8 @@
 import { type Client, isClientSecret } from '../accounts/client.ts'
 import { OAuthError } from '../oauth/errors.ts'
 import { decodeFormValue, type Form } from '../oauth/form.ts'
-import type { ClientStore } from '../stores/contract.ts'
+import type { Sender } from '../tokens/family.ts'
+import type { TokenServices } from './grant.ts'
 
 declare const authenticated: unique symbol
 
@@ -16,23 +17,42 @@ interface Credentials {
 
 const refused = (detail: string) => new OAuthError('invalid_client', 'Client authentication failed', detail)
 
+/** What client authentication needs of a request, whichever endpoint it goes to. */
+export interface ClientRequest {
+  readonly form: Form
+  /** The `Authorization` header. */
+  readonly authorization: string | undefined
+  readonly sender: Sender
+}
+
+/** The parameters that client authentication reads. */
+export const CLIENT_PARAMETERS = ['client_id', 'client_secret']
+
 /**
  * Client authentication (RFC 6749 section 2.3), the same for every endpoint: `client_secret_basic`,
  * `client_secret_post`, or `none` for a public client.
  *
- * @param authorization the `Authorization` header.
+ * Failures are counted by network. Beyond the budget they are answered with 429; the right secret is still taken, so
+ * that nobody can lock a client out: 256 random bits are not guessed, the budget only keeps the noise down.
+ *
  * @throws {OAuthError} `invalid_request` for two methods at once or none at all, `invalid_client` when it fails.
+ * @throws {ThrottledError} when it fails too often.
  */
 export async function authenticateClient(
-  clients: ClientStore,
-  authorization: string | undefined,
-  form: Form,
+  { store, clientFailures }: Pick<TokenServices, 'store' | 'clientFailures'>,
+  { authorization, form, sender }: ClientRequest,
 ): Promise<AuthenticatedClient> {
   const readings = readCredentials(authorization, form)
   for (const { clientId, secret } of readings) {
-    const client = await clients.find(clientId)
+    const recalled = store.clients.recall(clientId)
+    if (isGenuine(recalled, secret)) return recalled as AuthenticatedClient
+  }
+  // A refusal is never by what is recalled: it always costs one look, whether there is such a client or not.
+  for (const { clientId, secret } of readings) {
+    const client = await store.clients.find(clientId)
     if (isGenuine(client, secret)) return client as AuthenticatedClient
   }
+  await clientFailures.count(sender.network)
   throw refused('unknown client, wrong secret, or disabled')
 }
 

@@ -1,3 +1,5 @@
+import type { Client } from '../accounts/client.ts'
+import type { ExtraClaims } from '../accounts/extra-claims.ts'
 import type { PasswordHashing } from '../accounts/password-hashing.ts'
 import type { Form } from '../oauth/form.ts'
 import type { Store } from '../stores/contract.ts'
@@ -6,6 +8,7 @@ import type { RefreshSecretRing } from '../tokens/refresh-token.ts'
 import type { Sign, SigningKeys } from '../tokens/signing-key.ts'
 import type { Audit } from './audit.ts'
 import type { AuthenticatedClient } from './authenticate-client.ts'
+import type { FailureThrottle } from './failure-throttle.ts'
 
 /** What the token endpoint works with. */
 export interface TokenServices {
@@ -15,6 +18,8 @@ export interface TokenServices {
   readonly sign: Sign
   readonly refreshSecrets: RefreshSecretRing
   readonly audit: Audit
+  /** Failed client authentications. */
+  readonly clientFailures: FailureThrottle
   readonly settings: TokenSettings
 }
 
@@ -40,7 +45,7 @@ export interface GrantRequest {
 
 /** What is worth a word about a request in its log line; filled in along the way, never with a secret. */
 export interface RequestNotes {
-  client_id?: string
+  client?: Client
   grant_type?: string
   sid?: string
   /** The case of the decision table. */
@@ -52,12 +57,19 @@ export interface Granted {
   readonly sub: string
   readonly scope: readonly string[]
   readonly audience: readonly string[]
-  readonly signedInAt: number
-  readonly sid: string
-  readonly generation: number
-  /** When the generation came to be: from then on its access token counts. */
+  /** The user's own claims. */
+  readonly claims: ExtraClaims
+  /** When what is granted came to be: from then on its access token counts. */
   readonly issuedAt: number
   readonly now: number
+  /** None where the client asked on its own behalf. */
+  readonly session: GrantedSession | undefined
+}
+
+export interface GrantedSession {
+  readonly sid: string
+  readonly generation: number
+  readonly signedInAt: number
   /** The session's absolute end, which its access tokens do not outlive. */
   readonly endsAt: number
   /** The family's handle, where there is to be a refresh token. */
@@ -66,3 +78,8 @@ export interface Granted {
 
 /** One grant type: only its difference; everything that grants share is the pipeline's. */
 export type Grant = (services: TokenServices, request: GrantRequest) => Promise<Granted>
+
+/** What the client's access tokens are for. */
+export function audienceOf(client: Pick<Client, 'audiences'>, settings: TokenSettings): readonly string[] {
+  return client.audiences.length > 0 ? client.audiences : [settings.defaultAudience]
+}

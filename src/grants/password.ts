@@ -2,7 +2,7 @@ import { userLocator } from '../accounts/user.ts'
 import { OAuthError } from '../oauth/errors.ts'
 import { isWithin } from '../oauth/scope.ts'
 import { familyIdOf, newHandle } from '../tokens/refresh-token.ts'
-import type { Grant } from './grant.ts'
+import { audienceOf, type Grant } from './grant.ts'
 
 /**
  * The resource owner password credentials grant (RFC 6749 section 4.3).
@@ -37,7 +37,7 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
   const lifetimeMs = 1000 * (client.accessTokenTtl ?? settings.accessTokenTtl)
   const granted = {
     scope: scope ?? client.scopes,
-    audience: client.audiences.length > 0 ? client.audiences : [settings.defaultAudience],
+    audience: audienceOf(client, settings),
   }
   const begun = await store.families.create({
     id: sid,
@@ -56,12 +56,15 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
   return {
     ...granted,
     sub: user.sub,
-    signedInAt: begun.createdAt,
-    sid,
-    generation: 0,
+    claims: user.claims,
     issuedAt: begun.createdAt,
     now: begun.createdAt,
-    endsAt: begun.endsAt,
-    handle: mayRefresh ? handle : undefined,
+    session: {
+      sid,
+      generation: 0,
+      signedInAt: begun.createdAt,
+      endsAt: begun.endsAt,
+      handle: mayRefresh ? handle : undefined,
+    },
   }
 }

@@ -1,10 +1,10 @@
 import { OAuthError, UnavailableError } from '../oauth/errors.ts'
 import type { AdvanceRequest, FamilyView } from '../stores/contract.ts'
-import { type Decision, decide } from '../tokens/decision.ts'
-import type { Family } from '../tokens/family.ts'
+import type { Decision } from '../tokens/decision.ts'
 import { familyIdOf, readRefreshToken } from '../tokens/refresh-token.ts'
 import type { AuditEvent } from './audit.ts'
 import type { Grant, Granted } from './grant.ts'
+import { judge, withoutWithdrawn } from './judge.ts'
 
 /** Each further attempt means that another request moved the family in between; that ends after one or two. */
 const MAX_ATTEMPTS = 8
@@ -21,7 +21,8 @@ const refused = (detail: string) =>
  *
  * What happens is decided by the pure `decide`; here its decisions are carried out. The usual one, `rotate`, is
  * attempted before it is made: the compare-and-set moves the family only where `decide` would say `rotate`, so that the
- * happy path is one round trip. Only a `scope`, which the store does not judge, is looked at first.
+ * happy path is one round trip. Only what the store does not judge is looked at first: a `scope`, and a client that has
+ * lost audiences, of which one must be left.
  */
 export const refreshTokenGrant: Grant = async (services, { client, form, scope, sender, notes }) => {
   const { store, settings, audit } = services
@@ -40,27 +41,15 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
     sender,
     idleMs: 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl),
   }
-  const judge = ({ family, user, now }: FamilyView): Decision =>
-    decide({
-      presented,
-      family,
-      userEpoch: user?.epoch,
-      client,
-      scope,
-      sender,
-      now,
-      graceMs: 1000 * (client.refreshTokenGrace ?? settings.refreshTokenGrace),
-      onReuse: client.onReuse,
-    })
-
+  const presentation = { client, generation: presented, scope, sender }
   let seen: FamilyView & { applied: boolean } =
-    scope === undefined
+    scope === undefined && client.withdrawnAudiences.length === 0
       ? await store.families.advance({ ...turn, from: presented, to: presented + 1 })
       : { ...(await store.families.look(id)), applied: false }
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const { family, user, now } = seen
-    const decision = judge(seen)
+    const decision = judge(settings, presentation, seen)
     notes.decision = decision.kind
     const report = (event: AuditEvent['event'], reason?: string) =>
       audit({
@@ -73,36 +62,40 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
         ...(reason !== undefined && { reason }),
         ...sender,
       })
-    const granted = (family: Family, generation: number, issuedAt: number): Granted => ({
+    const left = family && withoutWithdrawn(client, family)
+    const granted = (generation: number, issuedAt: number): Granted => ({
       sub: user!.sub,
-      scope: scope ?? family.scope,
-      audience: family.audience,
-      signedInAt: family.createdAt,
-      sid: id,
-      generation,
+      scope: scope ?? left!.scope,
+      audience: left!.audience,
+      claims: user!.claims,
       issuedAt,
       now,
-      endsAt: family.endsAt,
-      handle,
+      session: { sid: id, generation, signedInAt: left!.createdAt, endsAt: left!.endsAt, handle },
     })
+    const requireAudience = () => {
+      if (left!.audience.length === 0) throw refused('no audience of the grant is left')
+    }
 
     switch (decision.kind) {
       case 'rotate':
       case 'heal':
+        requireAudience()
         if (seen.applied) {
           if (decision.kind === 'heal') report('refresh.healed')
-          return granted(family!, decision.to, now)
+          return granted(decision.to, now)
         }
         seen = await store.families.advance({ ...turn, from: decision.from, to: decision.to })
         continue
       case 'repeat':
+        requireAudience()
         await store.families.noteReplay(id, decision.lockstep)
         report('refresh.replayed')
         if (decision.lockstep.run > Math.max(1, family!.lockstep.run)) report('refresh.lockstep')
-        return granted(family!, decision.generation, family!.rotatedAt)
+        return granted(decision.generation, family!.rotatedAt)
       case 'reuse_observed':
+        requireAudience()
         report('refresh.reuse_observed')
-        return granted(family!, decision.generation, family!.rotatedAt)
+        return granted(decision.generation, family!.rotatedAt)
       case 'reuse':
         if ((await store.families.revoke(id, 'reuse')) === 'revoked') report('refresh.reuse')
         throw refused('reuse of an older refresh token')

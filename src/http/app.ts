@@ -2,10 +2,13 @@ import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
 import type { RequestNotes, TokenServices } from '../grants/grant.ts'
-import { errorHandler } from './errors.ts'
-import { jwksRoute } from './jwks-route.ts'
+import { closeInTime } from './closing.ts'
+import { discoveryRoutes, pathOf } from './discovery-routes.ts'
+import { errorHandler, type NotFound } from './errors.ts'
+import { oauthRoutes } from './oauth-routes.ts'
+import { describeRoutes } from './openapi.ts'
 import { PROBLEM_JSON, problemBody, sendProblem } from './problems.ts'
-import { tokenRoute } from './token-route.ts'
+import { summariseRegistrations } from './registrations.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -35,7 +38,8 @@ export function createBareApp(log: Logger, trustProxy: readonly string[] = []): 
     keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 100 },
     forceCloseConnections: 'idle',
-    return503OnClosing: true,
+    // Its answer has an `error` member; closing.ts serves what still comes, and closes behind it.
+    return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
     http: {
       headersTimeout: REQUEST_TIMEOUT_MS / 2,
@@ -53,11 +57,32 @@ export function createBareApp(log: Logger, trustProxy: readonly string[] = []): 
     reply.locals = {}
     reply.header('x-content-type-options', 'nosniff')
   })
-  app.setErrorHandler(errorHandler(log))
+  const notFound = answerUnknown(app)
+  app.setNotFoundHandler(notFound)
+  app.setErrorHandler(errorHandler(log, notFound))
+  // A client may close its half when it has sent all; the answer still goes out.
+  Object.assign(app.server, { httpAllowHalfOpen: true })
+  closeInTime(app)
   // What is not asked for is not read either; the answer then is about the route and not about the body.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   return app
+}
+
+/** 405 with `Allow` where the path is known, else 404 (RFC 9110 section 15.5.6). */
+function answerUnknown(app: FastifyInstance): NotFound {
+  const allowed = new Map<string, string>()
+  app.addHook('onRoute', ({ url, method }) => {
+    // OPTIONS is there for browsers' preflights and is nobody's method to choose.
+    if (method === 'OPTIONS') return
+    const methods = [allowed.get(url), method].flat(2).filter((name) => name !== undefined)
+    allowed.set(url, [...new Set(methods)].join(', '))
+  })
+  return (request, reply) => {
+    const allow = allowed.get(request.url.split('?', 1)[0] ?? '')
+    if (allow === undefined) return sendProblem(reply, 404)
+    return sendProblem(reply.header('allow', allow), 405)
+  }
 }
 
 export interface AppOptions {
@@ -69,23 +94,14 @@ export interface AppOptions {
 /** The public listener's app, without a listener. */
 export async function createApp({ services, log, trustProxy }: AppOptions): Promise<FastifyInstance> {
   const app = createBareApp(log, trustProxy)
-  const allowed = new Map<string, string>()
-  app.addHook('onRoute', ({ url, method }) => {
-    const methods = [allowed.get(url), method].flat(2).filter((name) => name !== undefined)
-    allowed.set(url, [...new Set(methods)].join(', '))
-  })
-  app.setNotFoundHandler((request, reply) => {
-    reply.header('cache-control', 'no-store')
-    const allow = allowed.get(request.url.split('?', 1)[0] ?? '')
-    if (allow === undefined) return sendProblem(reply, 404)
-    return sendProblem(reply.header('allow', allow), 405)
-  })
   logRequests(app, log)
 
-  // The issuer's path, if it has one, is where everything of it lives.
-  const prefix = new URL(services.settings.issuer).pathname.replace(/\/$/, '')
-  await app.register(tokenRoute, { prefix, services })
-  await app.register(jwksRoute, { prefix, signing: services.signing })
+  const { issuer } = services.settings
+  const registrations = summariseRegistrations(services.store.clients)
+  await describeRoutes(app, issuer)
+  await app.register(oauthRoutes, { prefix: pathOf(issuer), services, registrations })
+  await app.register(discoveryRoutes, { issuer, signing: services.signing, registrations })
+  await app.ready()
   return app
 }
 
@@ -93,6 +109,7 @@ export async function createApp({ services, log, trustProxy }: AppOptions): Prom
 function logRequests(app: FastifyInstance, log: Logger): void {
   app.addHook('onResponse', (request, reply, done) => {
     const { notes, error, detail } = reply.locals ?? {}
+    const { client, ...shown } = notes ?? {}
     const level = reply.statusCode >= 500 ? 'error' : 'info'
     log[level](
       {
@@ -100,7 +117,8 @@ function logRequests(app: FastifyInstance, log: Logger): void {
         route: request.routeOptions.url ?? null,
         status: reply.statusCode,
         ms: Math.round(reply.elapsedTime * 10) / 10,
-        ...notes,
+        ...shown,
+        ...(client && { client_id: client.clientId }),
         ...(error !== undefined && { error }),
         ...(detail !== undefined && { detail }),
       },
@@ -120,7 +138,7 @@ function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void 
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
   const body = problemBody(status)
   socket.end(
-    `HTTP/1.1 ${status} ${JSON.parse(body).title}\r\nContent-Type: ${PROBLEM_JSON}\r\n` +
+    `HTTP/1.1 ${status} ${JSON.parse(body).title}\r\nContent-Type: ${PROBLEM_JSON}\r\nCache-Control: no-store\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   )
 }

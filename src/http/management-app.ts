@@ -9,13 +9,22 @@ export interface Readiness {
   ready: boolean
 }
 
+export interface ManagementOptions {
+  readonly store: Store
+  readonly readiness: Readiness
+  /** The OpenAPI document of the public listener. */
+  readonly openapi: object
+}
+
 /** The management listener's app: what operators and orchestrators ask, never on the public listener. */
-export function createManagementApp(store: Store, readiness: Readiness, log: Logger): FastifyInstance {
+export function createManagementApp(
+  { store, readiness, openapi }: ManagementOptions,
+  log: Logger,
+): FastifyInstance {
   const app = createBareApp(log)
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store')
   })
-  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404))
 
   // Alive means: the event loop turns. A store that is down is no reason to be restarted.
   app.get('/health/live', async () => ({ status: 'live' }))
@@ -24,5 +33,6 @@ export function createManagementApp(store: Store, readiness: Readiness, log: Log
     await store.ping()
     return { status: 'ready' }
   })
+  app.get('/openapi.json', async () => openapi)
   return app
 }

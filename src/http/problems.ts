@@ -13,5 +13,9 @@ export function problemBody(status: number, detail?: string): string {
 }
 
 export function sendProblem(reply: FastifyReply, status: number, detail?: string): FastifyReply {
-  return reply.code(status).type(PROBLEM_JSON).send(problemBody(status, detail))
+  return reply
+    .code(status)
+    .header('cache-control', 'no-store')
+    .type(PROBLEM_JSON)
+    .send(problemBody(status, detail))
 }

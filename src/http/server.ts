@@ -4,12 +4,17 @@ import type { Logger } from 'pino'
 import { IN_SERVER, startPasswordHashing } from '../accounts/password-hashing.ts'
 import type { Config } from '../config/config.ts'
 import type { AuditEvent } from '../grants/audit.ts'
+import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
-import { loadKeys } from '../keys/key-files.ts'
+import { ensureKeys, loadKeys } from '../keys/key-files.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
 import { createApp } from './app.ts'
 import { createManagementApp, type Readiness } from './management-app.ts'
+
+/** Failed client authentications from one network, in this time. */
+const CLIENT_FAILURES = 100
+const CLIENT_FAILURES_SECONDS = 60
 
 /** A server that listens. */
 export interface RunningServer {
@@ -23,9 +28,15 @@ export interface RunningServer {
 /**
  * Starts the server: keys, store, both listeners. A store in Redis need not be reachable yet.
  *
+ * @param flushLog writes the log lines that wait to go out together; for a log that makes them wait.
  * @throws {KeyFileError} or the system's error when something cannot be opened or listened on.
  */
-export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  log: Logger,
+  flushLog: () => void = () => undefined,
+): Promise<RunningServer> {
+  await ensureKeys(config.keysDir)
   const keys = await loadKeys(config.keysDir)
   const store = openStore(config.store, {
     waitReplicas: config.waitReplicas,
@@ -33,7 +44,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
   const passwords = startPasswordHashing(IN_SERVER)
-  const audits = log.child({ audit: true })
+  // Whatever else is too much, audit events are not.
+  const audits = log.child({ audit: true }, { level: log.level === 'silent' ? 'silent' : 'info' })
   const services: TokenServices = {
     store,
     passwords,
@@ -41,14 +53,24 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     // With a core to spare, the event loop goes on while the other one signs.
     sign: availableParallelism() > 1 ? signOnPool : signOnThread,
     refreshSecrets: keys.refresh,
-    audit: (event: AuditEvent) => audits.info(event, event.event),
+    audit: (event: AuditEvent) => {
+      audits.info(event, event.event)
+      // Log lines go out together after a moment; these do not wait.
+      flushLog()
+    },
+    clientFailures: createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
     settings: config,
   }
   const readiness: Readiness = { ready: true }
   const app = await createApp({ services, log, trustProxy: config.trustProxy })
-  const management = createManagementApp(store, readiness, log)
+  const management = createManagementApp({ store, readiness, openapi: app.swagger() }, log)
 
-  async function close(): Promise<void> {
+  let closed: Promise<void> | undefined
+  const close = () => {
+    closed ??= closeAll()
+    return closed
+  }
+  async function closeAll(): Promise<void> {
     readiness.ready = false
     await app.close()
     await management.close()

@@ -24,6 +24,7 @@ import { readSigningKey, type SigningKey, type SigningKeys } from '../tokens/sig
 const SIGNING = 'signing'
 const REFRESH = 'refresh'
 const ACTIVE = 'active'
+const OURS = [SIGNING, REFRESH, 'README.md']
 const SECRET_BYTES = 32
 const SECRET_FILE = /^([0-9a-f]{8})\.key$/
 
@@ -42,15 +43,24 @@ export interface Keys {
 }
 
 /**
- * Reads KEYS_DIR; at the very first start, when it holds no keys at all, makes them. Never overwrites anything.
+ * Makes the keys of KEYS_DIR, at the very first start, when it holds none at all.
+ *
+ * @throws {KeyFileError} when the folder holds other things and is open to others: it is no place for keys.
+ */
+export async function ensureKeys(folder: string): Promise<void> {
+  if (exists(join(folder, SIGNING)) || exists(join(folder, REFRESH))) return
+  beginRing(folder, SIGNING, await newSigningKey())
+  beginRing(folder, REFRESH, newRefreshSecret())
+}
+
+/**
+ * Reads KEYS_DIR.
  *
  * @throws {KeyFileError} when something is missing, unreadable, too weak, or open to other users of the machine.
  */
 export async function loadKeys(folder: string): Promise<Keys> {
-  if (!exists(join(folder, SIGNING)) && !exists(join(folder, REFRESH))) {
-    await generateSigningKey(folder)
-    generateRefreshSecret(folder)
-  }
+  if (!exists(folder))
+    throw new KeyFileError(folder, 'is missing', 'Start the server once, or name it in KEYS_DIR.')
   requirePrivate(folder, 'chmod 700')
   return { signing: await loadSigningKeys(folder), refresh: loadRefreshSecrets(folder) }
 }
@@ -61,11 +71,9 @@ export async function loadKeys(folder: string): Promise<Keys> {
  * @returns its kid.
  */
 export async function generateSigningKey(folder: string): Promise<string> {
-  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-  const { kid } = await readSigningKey(pem)
-  addKey(folder, SIGNING, { file: `${kid}.pem`, content: pem, id: kid })
-  return kid
+  const key = await newSigningKey()
+  addKey(folder, SIGNING, key)
+  return key.id
 }
 
 /**
@@ -74,10 +82,21 @@ export async function generateSigningKey(folder: string): Promise<string> {
  * @returns its id.
  */
 export function generateRefreshSecret(folder: string): string {
+  const key = newRefreshSecret()
+  addKey(folder, REFRESH, key)
+  return key.id
+}
+
+async function newSigningKey(): Promise<NewKey> {
+  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })
+  const content = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  const { kid } = await readSigningKey(content)
+  return { file: `${kid}.pem`, content, id: kid }
+}
+
+function newRefreshSecret(): NewKey {
   const id = randomBytes(4).toString('hex')
-  const content = `${randomBytes(SECRET_BYTES).toString('base64url')}\n`
-  addKey(folder, REFRESH, { file: `${id}.key`, content, id })
-  return id
+  return { file: `${id}.key`, content: `${randomBytes(SECRET_BYTES).toString('base64url')}\n`, id }
 }
 
 async function loadSigningKeys(folder: string): Promise<SigningKeys> {
@@ -125,16 +144,26 @@ interface NewKey {
   readonly id: string
 }
 
-/** Adds one key file. The first one comes with its `active`, in one step, so that servers started at once agree. */
+/** Adds one key file. */
 function addKey(folder: string, use: string, key: NewKey): void {
+  const home = join(folder, use)
+  if (exists(home)) writeFileSync(join(home, key.file), key.content, { mode: 0o600, flag: 'wx' })
+  else beginRing(folder, use, key)
+}
+
+/**
+ * Makes the first key of a use, with its `active`, in one step; or nothing where there is one already. So servers that
+ * are started at once on an empty folder agree, and leave no key that nobody asked for.
+ */
+function beginRing(folder: string, use: string, key: NewKey): void {
   if (!exists(folder)) mkdirSync(folder, { recursive: true, mode: 0o700 })
   const home = join(folder, use)
-  if (exists(home)) {
-    writeFileSync(join(home, key.file), key.content, { mode: 0o600, flag: 'wx' })
-    return
+  // A folder that has just been checked out or mounted is open to others, and may be closed while it is ours alone.
+  if (isLoose(folder)) {
+    const others = readdirSync(folder).filter((name) => !name.startsWith('.') && !OURS.includes(name))
+    if (others.length > 0) requirePrivate(folder, 'chmod 700')
+    chmodSync(folder, 0o700)
   }
-  // A folder that has just been checked out or mounted is open to others; no key is in it yet.
-  if (isLoose(folder)) chmodSync(folder, 0o700)
   const draft = mkdtempSync(join(folder, `.${use}-`))
   writeFileSync(join(draft, key.file), key.content, { mode: 0o600 })
   writeFileSync(join(draft, ACTIVE), `${key.id}\n`, { mode: 0o600 })

@@ -8,6 +8,7 @@ export type OAuthErrorCode =
   | 'unauthorized_client'
   | 'unsupported_grant_type'
   | 'invalid_scope'
+  | 'unsupported_token_type'
 
 /**
  * The request, the client or the grant is at fault: a final answer, in the JSON of RFC 6749 section 5.2.
@@ -38,5 +39,16 @@ export class UnavailableError extends Error {
     super(what, { cause: options.cause })
     this.name = 'UnavailableError'
     this.retryAfterSeconds = options.retryAfterSeconds ?? 1
+  }
+}
+
+/** Too many failures from one network: a passing state, hence no OAuth error either. */
+export class ThrottledError extends Error {
+  readonly retryAfterSeconds: number
+
+  constructor(retryAfterSeconds: number) {
+    super('Too many failed attempts')
+    this.name = 'ThrottledError'
+    this.retryAfterSeconds = retryAfterSeconds
   }
 }

@@ -57,3 +57,15 @@ export function parseForm(body: string): Form {
   for (const [name, value] of values) if (value === '') values.delete(name)
   return { values, repeated }
 }
+
+/**
+ * RFC 6749 section 3.2: parameters MUST NOT be included more than once. Unknown ones are ignored, however often.
+ *
+ * @param names those that mean something to the endpoint.
+ * @throws {OAuthError} `invalid_request`.
+ */
+export function requireSingle({ repeated }: Form, names: readonly string[]): void {
+  if (repeated.size > 0 && names.some((name) => repeated.has(name))) {
+    throw new OAuthError('invalid_request', 'A parameter is repeated')
+  }
+}

@@ -22,6 +22,11 @@ export interface Store {
 }
 
 export interface ClientStore {
+  /**
+   * What this server may still go by of the client, without asking the store; `undefined` says nothing. It never is
+   * what a change that has resolved did away with.
+   */
+  recall(clientId: string): Client | undefined
   find(clientId: string): Promise<Client | undefined>
   /** @returns false when the identifier is taken. */
   create(client: Client): Promise<boolean>
@@ -47,7 +52,7 @@ export interface UserStore {
   list(): AsyncIterable<User>
 }
 
-export type UserChange = Partial<Pick<User, 'passwordHash' | 'disabled' | 'epoch'>>
+export type UserChange = Partial<Pick<User, 'passwordHash' | 'disabled' | 'epoch' | 'claims'>>
 
 /** What a sign-in writes. */
 export interface NewFamily {
@@ -67,7 +72,7 @@ export interface NewFamily {
 export interface FamilyView {
   readonly now: number
   readonly family: Family | undefined
-  readonly user: Pick<User, 'sub' | 'epoch'> | undefined
+  readonly user: Pick<User, 'sub' | 'epoch' | 'claims'> | undefined
 }
 
 /** One turn of the ratchet, asked for as a compare-and-set. */

@@ -30,6 +30,13 @@ interface HostPort {
 const REDIS =
   /^(redis|rediss|redis-sentinel|redis-cluster):\/\/(?:([^@/]*)@)?([^@/?]+)(?:\/([^/?]*))?(?:\?(.*))?$/
 
+const OPTIONS: Record<'redis' | 'rediss' | 'redis-sentinel' | 'redis-cluster', readonly string[]> = {
+  redis: [],
+  rediss: [],
+  'redis-sentinel': ['tls', 'db', 'sentinel_password'],
+  'redis-cluster': ['tls'],
+}
+
 const EXPECTED =
   'lmdb:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis-sentinel://H1:P,H2:P/NAME or redis-cluster://H1:P,H2:P'
 
@@ -48,6 +55,12 @@ export function parseStoreUrl(url: string): StoreLocation {
   if (!match) throw new TypeError(`is none of ${EXPECTED}`)
   const [, scheme, credentials, hosts = '', path = '', query] = match
   const options = new URLSearchParams(query)
+  const known = OPTIONS[scheme as keyof typeof OPTIONS]
+  for (const option of options.keys()) {
+    if (!known.includes(option)) throw new TypeError('has an option that this kind of store does not know')
+  }
+  if (!['true', 'false', null].includes(options.get('tls')))
+    throw new TypeError('has a tls that is not true or false')
   const access: RedisAccess = {
     tls: scheme === 'rediss' || options.get('tls') === 'true',
     ...parseCredentials(credentials),

@@ -1,5 +1,11 @@
 import { hash } from 'node:crypto'
+import { type JWTPayload, jwtVerify } from 'jose'
+import { signingInput, signJwt } from './jwt.ts'
 import type { Sign, SigningKey, SigningKeys } from './signing-key.ts'
+
+/** RFC 9068 section 2.1 says `at+jwt`; some verifiers take only `JWT`. */
+export const ACCESS_TOKEN_TYPES = ['at+jwt', 'JWT'] as const
+export type AccessTokenTyp = (typeof ACCESS_TOKEN_TYPES)[number]
 
 /** What an access token says (RFC 9068 section 2.2). Times are seconds since 1970. */
 export interface AccessTokenClaims {
@@ -10,26 +16,29 @@ export interface AccessTokenClaims {
   readonly iat: number
   readonly clientId: string
   readonly scope: readonly string[]
-  readonly authTime: number
+  /** When the user signed in; for a client's own token there is no user, and no session. */
+  readonly authTime: number | undefined
   /** The family's id. */
-  readonly sid: string
-  readonly generation: number
+  readonly sid: string | undefined
+  /** What tells this token from any other that says the same, for `jti`. */
+  readonly distinction: string
+  /** The operator's own claims; none has a name that is ours. */
+  readonly extra: Readonly<Record<string, unknown>>
+  readonly typ: AccessTokenTyp
 }
 
 /**
  * Makes a JWT access token (RFC 9068) signed with RS256. Equal claims make an equal token, to the letter: that is what
  * lets a repeated refresh be answered with the very same response.
- *
- * jose does everything else here with keys; the signing path goes around its handling of the key at each call, which
- * is a tenth of a signature (docs/decisions/0004-signing-path.md).
  */
 export async function signAccessToken(
   keys: SigningKeys,
   sign: Sign,
   claims: AccessTokenClaims,
 ): Promise<string> {
-  const { aud, scope } = claims
+  const { aud } = claims
   const payload = {
+    ...claims.extra,
     iss: claims.iss,
     sub: claims.sub,
     aud: aud.length === 1 ? aud[0] : aud,
@@ -37,23 +46,63 @@ export async function signAccessToken(
     iat: claims.iat,
     jti: '',
     client_id: claims.clientId,
-    scope: scope.join(' '),
+    scope: claims.scope.join(' '),
+    // An undefined member is none in JSON.
     auth_time: claims.authTime,
     sid: claims.sid,
   }
-  // A digest of all that the token says, and of the generation, which no other family's token can share.
-  payload.jti = hash('sha256', `${claims.generation} ${JSON.stringify(payload)}`, 'base64url').slice(0, 22)
-  const input = `${headerOf(keys.active)}.${Buffer.from(JSON.stringify(payload)).toString('base64url')}`
-  return `${input}.${await sign(keys.active, input)}`
+  // A digest of all that the token says and of what else tells it apart: no random number to draw for a repeat.
+  payload.jti = hash(
+    'sha256',
+    `${claims.distinction} ${claims.typ} ${JSON.stringify(payload)}`,
+    'base64url',
+  ).slice(0, 22)
+  return signJwt(keys, sign, claims.typ, payload)
 }
 
-const headers = new WeakMap<SigningKey, string>()
+/** The claims of an access token of ours that has been verified. */
+export interface VerifiedAccessToken extends JWTPayload {
+  readonly iss: string
+  readonly sub: string
+  readonly aud: string | string[]
+  readonly exp: number
+  readonly iat: number
+  readonly jti: string
+  readonly client_id: string
+  readonly scope: string
+  readonly sid?: string
+}
 
-function headerOf(key: SigningKey): string {
-  let header = headers.get(key)
-  if (header === undefined) {
-    header = Buffer.from(JSON.stringify({ alg: 'RS256', kid: key.kid, typ: 'at+jwt' })).toString('base64url')
-    headers.set(key, header)
+/**
+ * Verifies an access token of ours (RFC 9068 section 4): the algorithm and the kind are pinned, the key is one of ours,
+ * and it is spelt as we spell it. So there is no member twice (RFC 8725 section 2.7) and none that we never write.
+ *
+ * @throws {JOSEError} when it is not one, or its time is over.
+ */
+export async function verifyAccessToken(
+  keys: SigningKeys,
+  issuer: string,
+  token: string,
+): Promise<VerifiedAccessToken> {
+  let key: SigningKey | undefined
+  const { payload, protectedHeader } = await jwtVerify(
+    token,
+    ({ kid }) => {
+      key = keys.published.find((published) => published.kid === kid)
+      if (!key) throw new TypeError('no published key has its kid')
+      return key.publicKey
+    },
+    {
+      algorithms: ['RS256'],
+      issuer,
+      requiredClaims: ['sub', 'aud', 'exp', 'iat', 'jti', 'client_id', 'scope'],
+    },
+  )
+  const typ = ACCESS_TOKEN_TYPES.find((typ) => typ === protectedHeader.typ)
+  if (!key || !typ) throw new TypeError('its typ is not that of an access token')
+  const signature = Buffer.from(token.slice(token.lastIndexOf('.') + 1), 'base64url').toString('base64url')
+  if (token !== `${signingInput(key, typ, payload)}.${signature}`) {
+    throw new TypeError('it is not spelt as this server spells its tokens')
   }
-  return header
+  return payload as VerifiedAccessToken
 }

@@ -40,7 +40,7 @@ export type RevocationReason = 'reuse' | 'operator' | 'client'
 export interface Sender {
   /** The IPv4 /24 or IPv6 /48 network, e.g. `192.0.2.0/24`; empty when unknown. */
   readonly network: string
-  /** The start of the `User-Agent`, printable ASCII, at most 40 characters; empty when unknown. */
+  /** The start of the `User-Agent`, printable ASCII, at most 32 characters; empty when unknown. */
   readonly agent: string
 }
 

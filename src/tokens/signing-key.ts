@@ -12,6 +12,7 @@ export interface SigningKey {
   /** The RFC 7638 thumbprint. */
   readonly kid: string
   readonly privateKey: KeyObject
+  readonly publicKey: KeyObject
   /** What the JWKS publishes: public members only (RFC 7517). */
   readonly publicJwk: JWK
 }
@@ -39,13 +40,14 @@ export async function readSigningKey(pem: string): Promise<SigningKey> {
   if (bits < MIN_MODULUS_BITS) {
     throw new TypeError(`holds an RSA key of ${bits} bits, and RFC 7518 asks for ${MIN_MODULUS_BITS} or more`)
   }
-  const { kty, n, e } = (await exportJWK(createPublicKey(privateKey))) as {
+  const publicKey = createPublicKey(privateKey)
+  const { kty, n, e } = (await exportJWK(publicKey)) as {
     kty: string
     n: string
     e: string
   }
   const kid = await calculateJwkThumbprint({ kty, n, e })
-  return { kid, privateKey, publicJwk: { kty, n, e, kid, use: 'sig', alg: 'RS256' } }
+  return { kid, privateKey, publicKey, publicJwk: { kty, n, e, kid, use: 'sig', alg: 'RS256' } }
 }
 
 /** Signs the input of a JWS with RS256 (RFC 7518 section 3.3). */

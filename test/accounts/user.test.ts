@@ -18,6 +18,7 @@ const user: User = {
   username: 'ada',
   passwordHash: '$argon2id$',
   disabled: false,
+  claims: {},
   epoch: 5,
   createdAt: 0,
 }

@@ -61,7 +61,7 @@ for (const kind of STORE_KINDS) {
         ['x:y --public', /the ID is not 1 to 64 of the characters/],
         ['é --public', /the ID is not/],
         [`${'x'.repeat(65)} --public`, /the ID is not/],
-        ['x --public --grant implicit', /--grant takes password or refresh_token/],
+        ['x --public --grant implicit', /--grant takes password, refresh_token, client_credentials/],
         ['x --public --scope "a"', /--scope takes a scope token/],
         ['x --public --audience é', /--audience takes/],
         ['x --public --access-token-ttl 0', /--access-token-ttl takes 1 to 86400 seconds/],
@@ -111,6 +111,33 @@ for (const kind of STORE_KINDS) {
         refreshTokenGrace: 0,
       })
       t.notMatch(table.stdout + stdout, /pcs_|secret/i, 'no secret, no hash')
+    })
+
+    t.test('update: at once, and no session keeps more than the client has', async (t) => {
+      const all = ['password', 'refresh_token'].flatMap((grant) => ['--grant', grant])
+      t.equal(
+        (await cli(['client', 'add', 'shrinking', '--public', ...words('--scope read --scope write')])).code,
+        0,
+      )
+      const held = await signIn(url, { client_id: 'shrinking', ...user })
+      const changed = await cli(words('client update shrinking --scope read --typ JWT --access-token-ttl 9'))
+      t.match(changed, { code: 0, stderr: '', stdout: 'The registration is changed\n' })
+      const narrowed = await refresh(url, held.refresh_token, { client_id: 'shrinking' })
+      t.match(narrowed, { scope: 'read', expires_in: 9 })
+      t.equal(
+        JSON.parse(Buffer.from(narrowed.access_token.split('.')[0] ?? '', 'base64url').toString()).typ,
+        'JWT',
+      )
+      t.equal((await cli(words('client update shrinking --grant password'))).code, 0)
+      const without = await tryRefresh(url, narrowed.refresh_token, { client_id: 'shrinking' })
+      expectOAuthError(t, without, 'unauthorized_client', 'the grant is gone')
+      t.equal((await cli(['client', 'update', 'shrinking', ...all])).code, 0)
+      t.ok(
+        await refresh(url, narrowed.refresh_token, { client_id: 'shrinking' }),
+        'and back; the session has waited',
+      )
+      t.match(await runHere(words('client update shrinking')), { code: 64, stderr: /nothing to change/ })
+      t.equal((await cli(words('client delete shrinking'))).code, 0)
     })
 
     t.test('rotate-secret: the old one ends at once, the sessions live', async (t) => {
@@ -167,10 +194,19 @@ for (const kind of STORE_KINDS) {
     t.test('no such client', async (t) => {
       const long = 'x'.repeat(10_000)
       await Promise.all(
-        ['disable', 'enable', 'delete', 'rotate-secret'].map(async (verb) => {
+        ['disable', 'enable', 'delete', 'rotate-secret', 'update'].map(async (verb) => {
           const says = /There is no client "nobody". See: pawl client list/
-          t.match(await cli(['client', verb, 'nobody']), { code: 1, stdout: '', stderr: says }, verb)
-          const { code, stderr } = await cli(['client', verb, long])
+          t.match(
+            await cli(['client', verb, 'nobody', ...(verb === 'update' ? ['--scope', 'x'] : [])]),
+            { code: 1, stdout: '', stderr: says },
+            verb,
+          )
+          const { code, stderr } = await cli([
+            'client',
+            verb,
+            long,
+            ...(verb === 'update' ? ['--scope', 'x'] : []),
+          ])
           t.equal(code, 1, `${verb}, a long name`)
           t.match(stderr, /There is no client/, `${verb}, a long name: says so`)
         }),

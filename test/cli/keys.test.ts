@@ -20,7 +20,17 @@ t.test('pawl keys', async (t) => {
       .map((line) => JSON.parse(line) as Record<string, string>)
   const ada = await deployment.addAccount('ada')
 
-  t.test('the first ones make themselves', async (t) => {
+  t.test('a look makes nothing', async (t) => {
+    t.match(await cli(['keys', 'list']), {
+      code: 1,
+      stdout: '',
+      stderr: `${keysDir} is missing. Start the server once`,
+    })
+    t.throws(() => statSync(keysDir), { code: 'ENOENT' })
+  })
+
+  t.test('the first ones are made by the first start', async (t) => {
+    await (await deployment.startServer()).stop()
     const keys = await list()
     t.match(keys, [
       { use: 'signing', state: 'active', id: /^[\w-]{43}$/ },

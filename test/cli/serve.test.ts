@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { deploy } from '../support/deployment.ts'
+import { auditEvent, deploy } from '../support/deployment.ts'
 import { claimsOf, signIn } from '../support/http-client.ts'
 import { freePort, runCli, startServer } from '../support/processes.ts'
 import { runHere } from '../support/run-here.ts'
@@ -186,7 +186,8 @@ t.test('what it serves is what it was told', async (t) => {
   const { access_token, expires_in } = await signIn(server.url, ada)
   t.equal(claimsOf(access_token).iss, 'https://auth.example')
   t.equal(expires_in, 60)
-  t.strictSame(server.lines, [], 'LOG_LEVEL')
+  await auditEvent(server, 'sign_in.succeeded')
+  t.equal(server.lines.length, 1, 'LOG_LEVEL: the audit event, and nothing else')
 })
 
 t.test('healthcheck', async (t) => {

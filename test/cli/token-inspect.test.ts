@@ -29,6 +29,7 @@ for (const kind of STORE_KINDS) {
         handle: readRefreshToken(ring, refresh_token)?.handle ?? Buffer.alloc(25),
         generation,
       })
+    const done = async (args: string[]) => t.match(await cli(args), { code: 0, stderr: '' }, args.join(' '))
     const turn = ({ refresh_token }: Tokens, client_id: string) => refresh(url, refresh_token, { client_id })
 
     const expired = await signIn(url, brief)
@@ -40,13 +41,13 @@ for (const kind of STORE_KINDS) {
     const observed = await signIn(url, observer)
     await turn(observed, 'observer')
     const revoked = await signIn(url, ada)
-    await cli(['session', 'revoke', sidOf(revoked)])
+    await done(['session', 'revoke', sidOf(revoked)])
     const left = await signIn(url, leaver)
-    await cli(['user', 'disable', 'leaver'])
+    await done(['user', 'disable', 'leaver'])
     const over = await signIn(url, ended)
-    await cli(['session', 'revoke', '--client', 'ended'])
+    await done(['session', 'revoke', '--client', 'ended'])
     const waiting = await signIn(url, disabled)
-    await cli(['client', 'disable', 'disabled'])
+    await done(['client', 'disable', 'disabled'])
     await sleep(1200)
 
     const [header = '', payload = '', signature = ''] = current.access_token.split('.')
@@ -84,7 +85,7 @@ for (const kind of STORE_KINDS) {
         'access, alg none',
         `${Buffer.from('{"alg":"none","typ":"at+jwt"}').toString('base64url')}.${payload}.`,
         false,
-        /no published key/,
+        /"alg"/,
       ],
       ['nothing of the kind', 'hello', false, /neither a refresh token nor a JWT/],
     ]
@@ -92,9 +93,9 @@ for (const kind of STORE_KINDS) {
       await Promise.all(
         rows.map(async ([name, token, passes, because]) => {
           const { code, stdout, stderr } = await cli(['token', 'inspect', token, '--json'])
+          t.strictSame([code, stderr], [passes ? 0 : 1, ''], `${name}: exit code`)
           const finding = JSON.parse(stdout)
           t.match(finding, { passes, because }, name)
-          t.strictSame([code, stderr], [passes ? 0 : 1, ''], `${name}: exit code`)
           const kinds = token.startsWith('prt_')
             ? 'refresh token'
             : token === 'hello'

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
-import { postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
+import { claimsOf, postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
+import { runHere } from '../support/run-here.ts'
 
 for (const kind of STORE_KINDS) {
   t.test(`pawl user, beside a running server on ${kind}`, async (t) => {
@@ -25,7 +26,7 @@ for (const kind of STORE_KINDS) {
       const { code, stdout } = await add('Zoë', 'pass word\r\n', '--json')
       t.equal(code, 0)
       const created = JSON.parse(stdout)
-      t.strictSame(Object.keys(created).sort(), ['createdAt', 'disabled', 'sub', 'username'])
+      t.strictSame(Object.keys(created).sort(), ['claims', 'createdAt', 'disabled', 'sub', 'username'])
       t.match(created, { username: 'Zoë', disabled: false, sub: /^usr_/ })
       t.ok(
         await signInAs('zoë', 'pass word'),
@@ -77,7 +78,7 @@ for (const kind of STORE_KINDS) {
         rows.map(({ username }) => username),
         ['ada', 'Zoë'],
       )
-      t.strictSame(Object.keys(rows[0]).sort(), ['createdAt', 'disabled', 'sub', 'username'])
+      t.strictSame(Object.keys(rows[0]).sort(), ['claims', 'createdAt', 'disabled', 'sub', 'username'])
       t.notMatch(table.stdout + stdout, /argon2/)
     })
 
@@ -117,6 +118,20 @@ for (const kind of STORE_KINDS) {
         code: 1,
         stderr: /empty/,
       })
+    })
+
+    t.test('set-claims: from the next refresh on', async (t) => {
+      const held = await signInAs('ada', 'second')
+      t.match(await cli(['user', 'set-claims', 'ada', '--claims', '{"roles":["admin"]}']), {
+        code: 0,
+        stderr: '',
+      })
+      const { access_token } = await refresh(url, held.refresh_token, client)
+      t.strictSame(claimsOf(access_token).roles, ['admin'])
+      for (const claims of ['{"sub":"eve"}', '{"scope":"admin"}', '[]', 'x']) {
+        const { code, stderr } = await runHere(['user', 'set-claims', 'ada', '--claims', claims])
+        t.match({ code, stderr }, { code: 64, stderr: /the claims / }, claims)
+      }
     })
 
     t.test('delete: at once', async (t) => {

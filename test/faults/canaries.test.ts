@@ -135,8 +135,8 @@ for (const kind of STORE_KINDS) {
               canaries.draw('no token'),
             ]) {
           await cli(['token', 'inspect', inspected, '--json'])
-          await cli(['token', 'inspect', '-'], inspected)
         }
+        await cli(['token', 'inspect', '-'], refresh_token)
         await refresh(url, g1.refresh_token, { client_id }).catch(() => {})
         await tryRefresh(url, g0.refresh_token, { client_id })
         await tryRefresh(url, refresh_token, { client_id })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Client, newClient } from '../../src/accounts/client.ts'
+import { type Client, newClient, withRegistration } from '../../src/accounts/client.ts'
 import { withoutAccess, withoutSessions, withPassword } from '../../src/accounts/user.ts'
 import type { Store } from '../../src/stores/contract.ts'
 import { type Deployment, deploy, STORE_KINDS } from '../support/deployment.ts'
@@ -154,7 +154,10 @@ for (const kind of STORE_KINDS) {
       const { client_id } = shrinking
       const held = await signIn(url, shrinking)
       const shrink = { scopes: ['read'], audiences: ['https://one.example'] }
-      await deployment.withStore((store) => store.clients.change(client_id, shrink))
+      await deployment.withStore(async (store) => {
+        const client = (await store.clients.find(client_id)) as Client
+        return store.clients.change(client_id, withRegistration(client, shrink))
+      })
       const refusedOrNarrowed = (name: string, answer: Answer) => {
         if (answer.status !== 200) return t.equal(answer.status, 400, `${name}: refused`)
         t.equal(answer.json?.scope, 'read', `${name}: the scope is narrowed`)

@@ -13,7 +13,7 @@ for (const kind of STORE_KINDS) {
       const answer = await ask(managementUrl + path)
       t.match(answer, { status: 200, json: { status }, headers: { 'cache-control': 'no-store' } }, path)
       expectProblem(t, await ask(url + path), 404, `${path} is not on the public listener`)
-      expectProblem(t, await ask(managementUrl + path, { method: 'POST' }), 404, `POST ${path}`)
+      expectProblem(t, await ask(managementUrl + path, { method: 'POST' }), 405, `POST ${path}`)
     }
     expectProblem(t, await ask(`${managementUrl}/token`, { method: 'POST' }), 404, 'no tokens there')
     expectProblem(t, await ask(`${managementUrl}/.well-known/jwks.json`), 404, 'no keys there')

@@ -1,12 +1,14 @@
 import { once } from 'node:events'
-import { loadKeys } from '../../src/keys/key-files.ts'
+import { ensureKeys, loadKeys } from '../../src/keys/key-files.ts'
 
 /*
- * A server's first start as far as its keys are concerned: loads the folder that it is told, and tells what it got.
+ * A server's first start as far as its keys are concerned: makes and loads those of the
+ * folder that it is told, and tells what it got.
  */
 process.send?.('here')
 const [folder] = await once(process, 'message')
 try {
+  await ensureKeys(folder)
   const { signing, refresh } = await loadKeys(folder)
   process.send?.({
     kid: signing.active.kid,

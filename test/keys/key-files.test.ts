@@ -1,10 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { once } from 'node:events'
 import {
   chmodSync,
   copyFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -15,15 +15,16 @@ import {
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
-import { generateRefreshSecret, generateSigningKey, loadKeys } from '../../src/keys/key-files.ts'
+import { ensureKeys, generateRefreshSecret, generateSigningKey, loadKeys } from '../../src/keys/key-files.ts'
 import { mintRefreshToken, newHandle, readRefreshToken } from '../../src/tokens/refresh-token.ts'
+import { nextMessage } from '../support/next-message.ts'
 
 const FIRST_START = fileURLToPath(new URL('./first-start.js', import.meta.url))
 
 /** A KEYS_DIR with one signing key and one secret. */
 async function newKeysDir(t: Test): Promise<string> {
   const folder = join(t.testdir(), 'keys')
-  await loadKeys(folder)
+  await ensureKeys(folder)
   return folder
 }
 
@@ -45,6 +46,7 @@ const pemOf = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }) a
 
 test('the first start makes a key and a secret that nobody else can read', async (t) => {
   const folder = join(t.testdir(), 'not', 'there', 'yet')
+  await ensureKeys(folder)
   const { signing, refresh } = await loadKeys(folder)
   const made = Object.fromEntries(
     ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })].map((name) => [
@@ -68,6 +70,7 @@ test('the first start makes a key and a secret that nobody else can read', async
 test('the next start reads the same and writes nothing', async (t) => {
   const folder = await newKeysDir(t)
   const [first, files] = [await loadKeys(folder), snapshotOf(folder)]
+  await ensureKeys(folder)
   const again = await loadKeys(folder)
   t.equal(again.signing.active.kid, first.signing.active.kid)
   t.strictSame(again.refresh, first.refresh)
@@ -77,16 +80,31 @@ test('the next start reads the same and writes nothing', async (t) => {
 test('a first start in a folder that came open to all, with a README, closes it', async (t) => {
   const folder = t.testdir({ 'README.md': 'what is here' })
   chmodSync(folder, 0o755)
-  await loadKeys(folder)
+  await ensureKeys(folder)
+  await t.resolves(loadKeys(folder))
   t.equal(statSync(folder).mode & 0o777, 0o700)
   t.equal(readFileSync(join(folder, 'README.md'), 'utf8'), 'what is here')
+})
+
+test('a folder of other things that is open to others is no place for keys', async (t) => {
+  const folder = t.testdir({ 'index.html': 'x' })
+  chmodSync(folder, 0o755)
+  await t.rejects(ensureKeys(folder), { name: 'KeyFileError', message: `chmod 700 ${folder}` })
+  t.strictSame(snapshotOf(folder).length, 1)
+  t.equal(statSync(folder).mode & 0o777, 0o755, 'left as it was')
+})
+
+test('reading makes nothing', async (t) => {
+  const folder = join(t.testdir(), 'keys')
+  await t.rejects(loadKeys(folder), { name: 'KeyFileError', message: `${folder} is missing` })
+  t.notOk(existsSync(folder))
 })
 
 test('first starts at the same time agree', async (t) => {
   const folders = [join(t.testdir(), 'a'), join(t.testdir(), 'b')]
   for (const folder of folders) {
     const starts = Array.from({ length: 4 }, () => fork(FIRST_START, { execArgv: [] }))
-    await Promise.all(starts.map((start) => once(start, 'message')))
+    await Promise.all(starts.map(nextMessage))
     const answers = await Promise.all(starts.map((start) => ask(start, folder)))
     t.match(answers[0], { kid: /^[\w-]{43}$/, secret: /^[0-9a-f]{8}$/, macKey: /^[0-9a-f]{64}$/ })
     for (const answer of answers) t.strictSame(answer, answers[0])
@@ -102,8 +120,7 @@ test('first starts at the same time agree', async (t) => {
 
 async function ask(start: ChildProcess, folder: string): Promise<unknown> {
   start.send(folder)
-  const [answer] = await once(start, 'message')
-  return answer
+  return nextMessage(start)
 }
 
 test('what others of the machine may read or write is refused, with its name and the mend', async (t) => {
@@ -201,6 +218,7 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
     cpSync(whole, folder, { recursive: true })
     const path = damage(folder)
     const files = snapshotOf(folder)
+    await ensureKeys(folder)
     const error = (await t.rejects(loadKeys(folder), { name: 'KeyFileError', message }, what)) as Error
     t.ok(error.message.startsWith(`${path} `), `${what}: names the file`)
     t.strictSame(snapshotOf(folder), files, `${what}: nothing is overwritten`)

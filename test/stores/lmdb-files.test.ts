@@ -7,9 +7,11 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import { type Test, test } from 'tap'
+import type { NewFamily } from '../../src/stores/contract.ts'
 import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
 import type { Family } from '../../src/tokens/family.ts'
+import { nextMessage } from '../support/next-message.ts'
 import { until } from '../support/until.ts'
 import { openHandle } from './handles.ts'
 import { atFirst, familyIn, signedIn, someFamily, someUser, turn } from './records.ts'
@@ -58,7 +60,7 @@ test('what is no store is refused', async (t) => {
     short: { 'data.mdb': 'x' },
     zeros: { 'data.mdb': Buffer.alloc(32_768) },
   })
-  t.throws(() => openLmdbStore(join(dir, 'file')), { code: 'EEXIST' })
+  t.throws(() => openLmdbStore(join(dir, 'file')), { message: join(dir, 'file') })
   // In processes of their own: LMDB has been seen to crash.
   for (const name of ['text', 'short', 'zeros']) {
     const child = fork(SIGN_IN, [`lmdb:${join(dir, name)}`], { execArgv: [], stdio: 'pipe' })
@@ -72,7 +74,7 @@ test('what was answered is there after the process was killed', async (t) => {
   const folder = join(t.testdir(), 'data')
   mkdirSync(folder)
   const child = fork(SIGN_IN, [`lmdb:${folder}`], { execArgv: [] })
-  const [begun] = await once(child, 'message')
+  const begun = await nextMessage<NewFamily>(child)
   child.kill('SIGKILL')
   await once(child, 'exit')
   const store = await openHandle(t, `lmdb:${folder}`)

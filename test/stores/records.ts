@@ -16,6 +16,7 @@ export function someUser(members: Partial<User> = {}): User {
     username: `Ada ${sub}`,
     passwordHash,
     disabled: false,
+    claims: {},
     epoch: newEpoch(),
     createdAt: Date.now(),
   }

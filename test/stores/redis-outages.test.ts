@@ -197,6 +197,24 @@ test('accounts are made and deleted whole, whoever else is at it', async (t) => 
     }
   })
 
+  await t.test('two create one name, and the later is held up in the middle', async (t) => {
+    const another = await startProxy(redis.port)
+    t.teardown(() => another.stop())
+    const halting = await openHandle(t, `redis://127.0.0.1:${another.port}`)
+    const { username } = someUser()
+    const [first, second] = [someUser({ username }), someUser({ username })]
+    proxy.setDelayMs(150)
+    another.setDelayMs(30)
+    const creations = [far.users.create(first), later(10).then(() => halting.users.create(second))]
+    await later(55)
+    another.setDelayMs(350)
+    const answers = await Promise.all(creations)
+    proxy.setDelayMs(100)
+    t.strictSame([...answers].sort(), ['created', 'username_taken'])
+    const owner = answers[0] === 'created' ? first : second
+    t.strictSame(await near.users.findByUsername(username), owner)
+  })
+
   await t.test('one deletes a user, another gives the name to the next', async (t) => {
     for (const head of [50, 150]) {
       const user = someUser()

@@ -15,7 +15,9 @@ const claims: AccessTokenClaims = {
   scope: ['read', 'write'],
   authTime: NOW - 3600,
   sid: 'bG9jYXRvciEh1dR8LNuOrQUUEJJv0Mws',
-  generation: 7,
+  distinction: '7',
+  extra: {},
+  typ: 'at+jwt',
 }
 
 async function newKey() {
@@ -80,13 +82,15 @@ test('jti differs when anything differs', async (t) => {
     scope: { scope: ['read'] },
     authTime: { authTime: NOW - 3601 },
     sid: { sid: 'bG9jYXRvciEh1dR8LNuOrQUUEJJv0Mwt' },
-    generation: { generation: 8 },
+    distinction: { distinction: '8' },
+    extra: { extra: { tier: 'gold' } },
+    typ: { typ: 'JWT' },
   }
   const jtis = new Map([['nothing', (await payloadOf(await tokenOf())).jti]])
   for (const [name, change] of Object.entries(changes)) {
     jtis.set(name, (await payloadOf(await tokenOf(change))).jti)
   }
-  t.equal(new Set(jtis.values()).size, 11, JSON.stringify([...jtis]))
+  t.equal(new Set(jtis.values()).size, 13, JSON.stringify([...jtis]))
   t.not((await payloadOf(await tokenOf({ scope: ['readwrite'] }))).jti, jtis.get('nothing'))
 })
 

@@ -6,8 +6,12 @@ export function lmdbClients({ clients }: Databases, durably: Durably): ClientSto
   return {
     async find(clientId) {
       // LMDB throws at a key that is too long; nobody is registered under what is no client identifier.
-      return clientIdFault(clientId) ? undefined : clients.get(clientId)
+      if (clientIdFault(clientId)) return undefined
+      clients.resetReadTxn()
+      return clients.get(clientId)
     },
+    // Reading costs nothing here, so nothing is remembered.
+    recall: () => undefined,
     create: (client) =>
       durably(() => {
         if (clients.doesExist(client.clientId)) return false

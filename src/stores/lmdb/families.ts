@@ -64,6 +64,8 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
       }),
 
     async look(id) {
+      // A read sees what was there when the event loop began this turn, unless it is told to look again.
+      families.resetReadTxn()
       return view(id)
     },
 
@@ -83,6 +85,7 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
       }),
 
     async listOfUser(locator, limit) {
+      families.resetReadTxn()
       const now = Date.now()
       const found: Family[] = []
       // Ids begin with the locator, and `~` sorts after every base64url character.

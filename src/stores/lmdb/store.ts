@@ -1,9 +1,11 @@
-import { mkdirSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import type { Client } from '../../accounts/client.ts'
 import type { User } from '../../accounts/user.ts'
 import type { Family } from '../../tokens/family.ts'
 import type { Store } from '../contract.ts'
+import { answersWithin } from '../in-time.ts'
 import { lmdbClients } from './clients.ts'
 import { lmdbFamilies } from './families.ts'
 import { startSweep } from './sweep.ts'
@@ -21,7 +23,14 @@ export function openDatabases(root: RootDatabase) {
 
 export type Databases = ReturnType<typeof openDatabases>
 
-/** Runs a callback in a write transaction; resolves with its result when that is on disk. */
+/** A disk that takes longer than this is out of order; the request is answered within a second. */
+const FLUSH_MS = 900
+
+/**
+ * Runs a callback in a write transaction; resolves with its result when that is on disk.
+ *
+ * @throws {UnavailableError} when the disk is full, broken or too slow.
+ */
 export type Durably = <T>(change: () => T) => Promise<T>
 
 /**
@@ -30,17 +39,31 @@ export type Durably = <T>(change: () => T) => Promise<T>
  * @throws when the folder cannot be made or its content is no LMDB environment.
  */
 export function openLmdbStore(folder: string): Store {
+  if (existsSync(folder) && !statSync(folder).isDirectory()) {
+    throw new StoreFileError(`${folder} is no folder. Name one in STORE_URL, as lmdb:FOLDER.`)
+  }
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const root = open({
+  requireLmdb(folder)
+  const options = {
     path: folder,
     noSubdir: false,
     maxDbs: 8,
     // A transaction's promise then means "flushed", not "will be flushed soon".
     overlappingSync: false,
-    permissions: 0o600,
-  } as Parameters<typeof open>[0])
+    // Known to the library, unknown to its types.
+    permissionsMode: 0o600,
+  }
+  const root = open(options)
   const databases = openDatabases(root)
-  const durably: Durably = (change) => root.transaction(change)
+  const inTime = answersWithin(FLUSH_MS)
+  const durably: Durably = (change) =>
+    inTime(() =>
+      root.transaction(change).catch((error) => {
+        // A second promise tells of the same failure; unheard it would end the process.
+        error?.commitError?.catch?.(() => undefined)
+        throw error
+      }),
+    )
   const stopSweep = startSweep(databases, durably)
   return {
     clients: lmdbClients(databases, durably),
@@ -55,3 +78,25 @@ export function openLmdbStore(folder: string): Store {
     },
   }
 }
+
+// The header has the transaction in it, unlike that of plain LMDB.
+const META_PAGE_HEADER_BYTES = 24
+const LMDB_MAGIC = 0xbeefc0de
+
+/** LMDB maps the file as it is and crashes where it is none of its own; this looks first, as far as a look can tell. */
+function requireLmdb(folder: string): void {
+  const path = join(folder, 'data.mdb')
+  if (!existsSync(path)) return
+  const head = Buffer.alloc(META_PAGE_HEADER_BYTES + 4)
+  const file = openSync(path, 'r')
+  readSync(file, head)
+  closeSync(file)
+  if (head.readUInt32LE(META_PAGE_HEADER_BYTES) !== LMDB_MAGIC) {
+    throw new StoreFileError(
+      `${path} is damaged, or is no LMDB file. Put it back from a backup, or name another folder.`,
+    )
+  }
+}
+
+/** A store file that cannot be used. The message names it and the mend. */
+export class StoreFileError extends Error {}

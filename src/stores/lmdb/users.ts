@@ -5,6 +5,7 @@ import type { Databases, Durably } from './store.ts'
 export function lmdbUsers({ users, usernames }: Databases, durably: Durably): UserStore {
   return {
     async findByUsername(username) {
+      usernames.resetReadTxn()
       const locator = usernames.get(usernameKey(username))
       return locator === undefined ? undefined : users.get(locator)
     },

@@ -15,41 +15,34 @@ interface Lease {
   renewing: boolean
 }
 
-/** Lets `read` be asked for one client at most a few times a second. Clients that are not there are not remembered. */
-export function leased(read: (clientId: string) => Promise<Client | undefined>) {
+/** Remembers for a moment what `read` said of a client. Clients that are not there are not remembered. */
+export function leaseClients(read: (clientId: string) => Promise<Client | undefined>) {
   const leases = new Map<string, Lease>()
-  const reading = new Map<string, { since: number; answer: Promise<Client | undefined> }>()
 
-  function readOnce(clientId: string): Promise<Client | undefined> {
-    const underWay = reading.get(clientId)
+  async function find(clientId: string): Promise<Client | undefined> {
     const since = performance.now()
-    // A read that has been out for longer than a lease may bring what a change has already made untrue.
-    if (underWay && since - underWay.since < LEASE_MS) return underWay.answer
-    const answer = read(clientId)
-      .then((client) => {
-        leases.delete(clientId)
-        if (client) {
-          if (leases.size >= MAX_LEASES) leases.delete(leases.keys().next().value!)
-          leases.set(clientId, { client, since, renewing: false })
-        }
-        return client
-      })
-      .finally(() => {
-        if (reading.get(clientId)?.since === since) reading.delete(clientId)
-      })
-    reading.set(clientId, { since, answer })
-    return answer
+    const client = await read(clientId)
+    // Put at the end: the first entry is then the one that was read longest ago.
+    leases.delete(clientId)
+    if (client) {
+      if (leases.size >= MAX_LEASES) leases.delete(leases.keys().next().value!)
+      leases.set(clientId, { client, since, renewing: false })
+    }
+    return client
   }
 
-  return async (clientId: string): Promise<Client | undefined> => {
+  function recall(clientId: string): Client | undefined {
     const lease = leases.get(clientId)
-    const age = lease ? performance.now() - lease.since : Number.POSITIVE_INFINITY
-    if (!lease || age >= LEASE_MS) return readOnce(clientId)
+    if (!lease) return undefined
+    const age = performance.now() - lease.since
+    if (age >= LEASE_MS) return undefined
     if (age >= RENEW_AFTER_MS && !lease.renewing) {
       lease.renewing = true
       // The lease still holds; if the store stays out of reach, the request after it hears of that.
-      readOnce(clientId).catch(() => undefined)
+      find(clientId).catch(() => undefined)
     }
     return lease.client
   }
+
+  return { find, recall }
 }

@@ -1,17 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
-import { LEASE_MS, leased } from './client-leases.ts'
+import { LEASE_MS, leaseClients } from './client-leases.ts'
 import type { Connection } from './connection.ts'
 import { CLIENTS_KEY, clientKey } from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
+
+/** Clients read at once for a listing. */
+const LIST_BATCH = 100
 
 export function redisClients({ ask, durably }: Connection): ClientStore {
   const read = async (clientId: string) =>
     recordOf<Client>(await ask((redis) => redis.hgetall(clientKey(clientId))))
 
   return {
-    find: leased(read),
+    ...leaseClients(read),
 
     async create(client) {
       // Listed first: a listed client that is not there is passed over, one that is there must be listed.
@@ -19,6 +22,8 @@ export function redisClients({ ask, durably }: Connection): ClientStore {
       const created = await durably((redis) =>
         redis.recordCreate(clientKey(client.clientId), ...fieldsOf(client)),
       )
+      // A deletion in between has taken it off the list.
+      if (created === 1) await ask((redis) => redis.sadd(CLIENTS_KEY, client.clientId))
       return created === 1
     },
 
@@ -36,9 +41,10 @@ export function redisClients({ ask, durably }: Connection): ClientStore {
     },
 
     async *list() {
-      for (const clientId of await ask((redis) => redis.smembers(CLIENTS_KEY))) {
-        const client = await read(clientId)
-        if (client) yield client
+      const ids = await ask((redis) => redis.smembers(CLIENTS_KEY))
+      for (let at = 0; at < ids.length; at += LIST_BATCH) {
+        const batch = await Promise.all(ids.slice(at, at + LIST_BATCH).map(read))
+        yield* batch.filter((client) => client !== undefined)
       }
     },
   }

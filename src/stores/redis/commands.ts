@@ -17,14 +17,12 @@ type Value = string | number
 /** The commands that ioredis adds for the scripts. */
 export interface Commands {
   familyCreate(family: string, user: string, index: string, ...args: Value[]): Promise<number | null>
-  familyAdvance(family: string, user: string, index: string, ...args: Value[]): Promise<AdvanceReply>
-  familyLook(family: string, user: string): Promise<LookReply>
+  familyAdvance(family: string, user: string, index: string, ...args: Value[]): Promise<string>
+  familyLook(family: string, user: string): Promise<string>
   familyNoteReplay(family: string, lockstepGeneration: number, lockstepRun: number): Promise<null>
   familyRevoke(family: string, reason: string): Promise<'revoked' | 'already_revoked' | 'gone'>
+  usernameReplace(usernames: string, name: string, from: string, to: string): Promise<0 | 1>
+  usernameRelease(usernames: string, name: string, sub: string): Promise<0 | 1>
   recordCreate(record: string, ...fields: Value[]): Promise<0 | 1>
   recordChange(record: string, ...fields: Value[]): Promise<0 | 1>
 }
-
-type UserReply = [sub: string | null, epoch: string | null]
-export type LookReply = [now: number, ttl: number, family: string[], user: UserReply]
-export type AdvanceReply = [applied: 0 | 1, ...LookReply]

@@ -1,17 +1,16 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
-import { UnavailableError } from '../../oauth/errors.ts'
+import { answersWithin } from '../in-time.ts'
 import type { StoreLocation } from '../location.ts'
 import { type Commands, SCRIPTS } from './commands.ts'
 
 export type RedisLocation = Exclude<StoreLocation, { kind: 'lmdb' }>
 export type RedisClient = Redis & Commands
 
-/** Time for the store's answer, so that with all else a request whose store is silent is answered within a second. */
-const ANSWER_MS = 800
+/** Time for each answer of the store: a request asks twice or so, and is itself to be answered within a second. */
+const ANSWER_MS = 400
+const CONNECT_MS = 800
 /** A connection on which nothing comes back for this long is given up, with all that waits on it. */
 const SILENCE_MS = 2000
-/** Questions under way at once, beyond which a further one is refused: a silent store must not fill the memory. */
-const MAX_UNDER_WAY = 10_000
 const RECONNECT_MS = 250
 
 /** What the rest of this folder sees of Redis. */
@@ -40,23 +39,7 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
   report(redis, onChange)
   if (writer !== redis) writer.on('error', () => undefined)
 
-  let underWay = 0
-  async function inTime<T>(question: () => Promise<T>): Promise<T> {
-    if (underWay >= MAX_UNDER_WAY) throw new UnavailableError('The store has too much to answer')
-    underWay += 1
-    let timer: NodeJS.Timeout | undefined
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS)
-        question().then(resolve, reject)
-      })
-    } catch (error) {
-      throw new UnavailableError('The store does not answer', { cause: error })
-    } finally {
-      clearTimeout(timer)
-      underWay -= 1
-    }
-  }
+  const inTime = answersWithin(ANSWER_MS)
 
   async function acknowledged<T>(write: (redis: RedisClient) => Promise<T>): Promise<T> {
     const pipeline = writer.pipeline()
@@ -67,7 +50,7 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
     const failure = written?.[0] ?? waited?.[0]
     if (failure) throw failure
     if (Number(waited?.[1]) < waitReplicas)
-      throw new Error(`fewer than ${waitReplicas} replicas have the write`)
+      throw new Error(`it is written, but fewer than ${waitReplicas} replicas have it`)
     return written?.[1] as T
   }
 
@@ -86,7 +69,7 @@ function clientOf(location: RedisLocation): RedisClient {
     ...(location.password !== undefined && { password: location.password }),
     ...(location.tls && { tls: {} }),
     connectionName: 'pawl',
-    connectTimeout: ANSWER_MS,
+    connectTimeout: CONNECT_MS,
     socketTimeout: SILENCE_MS,
     // A command whose answer was lost may have run. The client asks again and is told the same; we do not.
     autoResendUnfulfilledCommands: false,
@@ -94,8 +77,8 @@ function clientOf(location: RedisLocation): RedisClient {
     // With no connection the answer is no, at once, and not a place in a queue.
     enableOfflineQueue: false,
     retryStrategy: () => RECONNECT_MS,
-    // After a failover the old primary is still connected, as a replica.
-    reconnectOnError: (error: Error) => /^(READONLY|MASTERDOWN)/.test(error.message),
+    // After a failover the old primary is still connected, as a replica. Redis 6 says so in the middle of a script's error.
+    reconnectOnError: (error: Error) => /(?:^|-)(?:READONLY|MASTERDOWN)\b/.test(error.message),
   } satisfies RedisOptions
   switch (location.kind) {
     case 'redis':
@@ -120,15 +103,18 @@ function clientOf(location: RedisLocation): RedisClient {
       }) as RedisClient
     case 'redis-cluster': {
       const { retryStrategy: _, enableOfflineQueue: __, ...redisOptions } = common
-      return new Cluster([...location.nodes], {
+      const cluster = new Cluster([...location.nodes], {
         redisOptions,
         enableOfflineQueue: false,
         clusterRetryStrategy: () => RECONNECT_MS,
-        slotsRefreshTimeout: ANSWER_MS,
+        slotsRefreshTimeout: CONNECT_MS,
         // Otherwise ioredis sends a command again whose answer was lost with its connection.
         retryDelayOnFailover: 0,
         scripts: SCRIPTS,
-      }) as unknown as RedisClient
+      })
+      // Otherwise a node is connected to by its first command, and commands that come meanwhile are refused.
+      cluster.on('+node', (node: Redis) => void node.connect().catch(() => undefined))
+      return cluster as unknown as RedisClient
     }
   }
 }

@@ -1,9 +1,11 @@
-import type { Family } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
-import { familyOf, fieldsOf, viewOf } from './family-record.ts'
+import { fieldsOf, viewOf } from './family-record.ts'
 import { familyKey, indexMember, sessionsKey, userKey } from './keys.ts'
+
+/** Sessions looked at for one listing; the index knows when each expires, not when it was last used. */
+const MAX_LOOKED_AT = 10_000
 
 export function redisFamilies({ ask, durably }: Connection): FamilyStore {
   return {
@@ -26,7 +28,7 @@ export function redisFamilies({ ask, durably }: Connection): FamilyStore {
 
     async advance({ id, from, to, clientId, clientEpoch, idleMs, sender }) {
       const locator = locatorOf(id)
-      const [applied, ...before] = await ask((redis) =>
+      const reply = await ask((redis) =>
         redis.familyAdvance(
           familyKey(id),
           userKey(locator),
@@ -41,7 +43,7 @@ export function redisFamilies({ ask, durably }: Connection): FamilyStore {
           sender.agent,
         ),
       )
-      return { ...viewOf(id, before), applied: applied === 1 }
+      return viewOf(id, reply)
     },
 
     async look(id) {
@@ -55,15 +57,18 @@ export function redisFamilies({ ask, durably }: Connection): FamilyStore {
     revoke: (id, reason) => durably((redis) => redis.familyRevoke(familyKey(id), reason)),
 
     async listOfUser(locator, limit) {
-      const members = await ask((redis) => redis.zrevrange(sessionsKey(locator), 0, limit - 1))
+      const members = await ask((redis) => redis.zrevrange(sessionsKey(locator), 0, MAX_LOOKED_AT - 1))
       const ids = members.map((member) => locator + member)
       const found = await Promise.all(
-        ids.map(async (id): Promise<Family | undefined> => {
-          const [now, ttl, fields] = await ask((redis) => redis.familyLook(familyKey(id), userKey(locator)))
-          return fields.length === 0 ? undefined : familyOf(id, now + ttl, fields)
-        }),
+        ids.map(
+          async (id) =>
+            viewOf(id, await ask((redis) => redis.familyLook(familyKey(id), userKey(locator)))).family,
+        ),
       )
-      return found.filter((family) => family !== undefined).sort((a, b) => b.rotatedAt - a.rotatedAt)
+      return found
+        .filter((family) => family !== undefined)
+        .sort((a, b) => b.rotatedAt - a.rotatedAt)
+        .slice(0, limit)
     },
   }
 }

@@ -1,6 +1,6 @@
+import { UnavailableError } from '../../oauth/errors.ts'
 import type { Family, RevocationReason } from '../../tokens/family.ts'
 import type { FamilyView, NewFamily } from '../contract.ts'
-import type { LookReply } from './commands.ts'
 
 /** Redis keeps a hash in its compact form only while every value is at most this long. */
 const COMPACT_BYTES = 64
@@ -18,25 +18,40 @@ export function fieldsOf(family: NewFamily): string[] {
   ]
 }
 
-/** @param id the family's id, which the record does not repeat. */
-export function viewOf(id: string, [now, ttl, fields, [sub, epoch]]: LookReply): FamilyView {
+/**
+ * Reads what `familyAdvance` and `familyLook` return.
+ *
+ * @param id the family's id, which the record does not repeat.
+ * @throws {UnavailableError} when the record is damaged.
+ */
+export function viewOf(id: string, reply: string): FamilyView & { readonly applied: boolean } {
+  const [applied, now, ttl, sub, epoch, claims, ...fields] = reply.split('\n')
   return {
-    now,
-    family: fields.length === 0 ? undefined : familyOf(id, now + ttl, fields),
-    user:
-      sub === null || epoch === null ? undefined : { sub: JSON.parse(sub) as string, epoch: Number(epoch) },
+    applied: applied === '1',
+    now: Number(now),
+    // No field is one empty line.
+    family: fields.length < 2 ? undefined : familyOf(id, Number(now) + Number(ttl), fields),
+    user: sub
+      ? { sub: JSON.parse(sub), epoch: Number(epoch), claims: JSON.parse(claims || '{}') }
+      : undefined,
   }
 }
 
-export function familyOf(id: string, expiresAt: number, flat: readonly string[]): Family {
+function familyOf(id: string, expiresAt: number, flat: readonly string[]): Family {
   const fields = new Map<string, string>()
   for (let i = 0; i < flat.length; i += 2) fields.set(flat[i]!, flat[i + 1]!)
-  const number = (name: string) => Number(fields.get(name) ?? 0)
+  const number = (name: string) => {
+    const value = Number(fields.get(name) ?? 0)
+    // Our own trouble: the client must hear that it may pass, and not that its session is over.
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new UnavailableError(`The record of session ${id} is damaged`)
+    return value
+  }
   const reason = fields.get('x') as RevocationReason | undefined
   return {
     id,
     generation: number('g'),
-    rotatedAt: number('r'),
+    rotatedAt: number('t') + number('r'),
     clientId: fields.get('c') ?? '',
     scope: words(fromPieces('s', fields)),
     audience: words(fromPieces('a', fields)),

@@ -1,7 +1,7 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
-import { nobodysKey, USERNAMES_KEY, userKey } from './keys.ts'
+import { nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
@@ -15,22 +15,28 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
       return find(sub === null ? nobodysKey(username) : keyOf(sub))
     },
 
-    // Name and record are in two slots of a cluster. The name comes first: a record without a name would be a user who
-    // can never be found, while a name whose record never came is taken over here.
+    // Name and record are in two slots of a cluster. The record comes first, under a sub that nobody can know yet; so a
+    // name whose user has no record is that of a deleted user, and free.
     async create(user) {
       const name = usernameKey(user.username)
-      const isNew = await ask((redis) => redis.hsetnx(USERNAMES_KEY, name, user.sub))
-      if (isNew === 0) {
+      for (let isWritten = false; ; ) {
         const owner = await ask((redis) => redis.hget(USERNAMES_KEY, name))
-        if (owner !== null && (await find(keyOf(owner)))) return 'username_taken'
+        if (owner !== null && (await find(keyOf(owner)))) {
+          if (isWritten) await ask((redis) => redis.del(keyOf(user.sub)))
+          return 'username_taken'
+        }
+        if (!isWritten) {
+          const written = await durably((redis) => redis.recordCreate(keyOf(user.sub), ...fieldsOf(user)))
+          if (written === 0) return 'sub_taken'
+          isWritten = true
+        }
+        const taken = await durably((redis) =>
+          owner === null
+            ? redis.hsetnx(USERNAMES_KEY, name, user.sub)
+            : redis.usernameReplace(USERNAMES_KEY, name, owner, user.sub),
+        )
+        if (taken === 1) return 'created'
       }
-      const created = await durably((redis) => redis.recordCreate(keyOf(user.sub), ...fieldsOf(user)))
-      if (created === 1) {
-        if (isNew === 0) await durably((redis) => redis.hset(USERNAMES_KEY, name, user.sub))
-        return 'created'
-      }
-      if (isNew === 1) await ask((redis) => redis.hdel(USERNAMES_KEY, name))
-      return 'sub_taken'
     },
 
     async change(sub, change) {
@@ -39,9 +45,9 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
 
     // The record first: from then on every session of the user is refused, whatever becomes of the name.
     async delete(user) {
-      const deleted = await durably((redis) => redis.del(keyOf(user.sub)))
-      await ask((redis) => redis.hdel(USERNAMES_KEY, usernameKey(user.username)))
-      return deleted === 1
+      const deleted = await durably((redis) => redis.del(keyOf(user.sub), sessionsKey(userLocator(user.sub))))
+      await ask((redis) => redis.usernameRelease(USERNAMES_KEY, usernameKey(user.username), user.sub))
+      return deleted > 0
     },
 
     async *list() {

@@ -1,9 +1,9 @@
 import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { newEpoch } from '../../../src/accounts/user.ts'
 import type { AdvanceRequest, Store } from '../../../src/stores/contract.ts'
+import { nextMessage } from '../../support/next-message.ts'
 import { familyIn, signedIn, someFamily, turn } from '../records.ts'
 
 const CONTENDER = fileURLToPath(new URL('../contender.js', import.meta.url))
@@ -46,14 +46,13 @@ export async function testContention(t: Test, store: Store, other: Store, url: s
   await t.test('also when they come from two processes', async (t) => {
     const contenders = [1, 2].map(() => fork(CONTENDER, [url], { execArgv: [] }))
     t.teardown(() => contenders.map((contender) => contender.kill('SIGKILL')))
-    await Promise.all(contenders.map((contender) => once(contender, 'message')))
+    await Promise.all(contenders.map(nextMessage))
     const [crowded, chased] = [(await signedIn(store)).begun, (await signedIn(store)).begun]
     const contest: Contest = { atOnce: turn(crowded, 0), onward: turn(chased, 0), durationMs: 500 }
     const outcomes = await Promise.all(
       contenders.map(async (contender) => {
         contender.send(contest)
-        const [outcome] = await once(contender, 'message')
-        return outcome as Outcome
+        return nextMessage<Outcome>(contender)
       }),
     )
 

@@ -13,12 +13,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = now + tonumber(ARGV[3])
 local expires = math.min(now + tonumber(ARGV[2]), ends)
 
-redis.call('HSET', KEYS[1], 'g', 0, 'r', now, 't', now, 'e', ends, unpack(ARGV, 5))
+redis.call('HSET', KEYS[1], 'g', 0, 'r', 0, 't', now, 'e', ends, unpack(ARGV, 5))
 redis.call('PEXPIREAT', KEYS[1], expires)
 
+-- The index has no end of its own, which would cost as much as the entry: it goes with the user.
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 redis.call('ZADD', KEYS[3], expires, ARGV[4])
-if redis.call('PTTL', KEYS[3]) < ends - now then
-  redis.call('PEXPIREAT', KEYS[3], ends)
-end
 return now

@@ -1,10 +1,10 @@
 -- KEYS[1] family   KEYS[2] user
--- Returns {now in ms, ms to live, family fields and values, {sub, epoch of the user}}.
+-- Returns the lines that familyAdvance returns, with nothing applied.
 
 local time = redis.call('TIME')
-return {
-  time[1] * 1000 + math.floor(time[2] / 1000),
-  redis.call('PTTL', KEYS[1]),
-  redis.call('HGETALL', KEYS[1]),
-  redis.call('HMGET', KEYS[2], 'sub', 'epoch'),
-}
+local user = redis.call('HMGET', KEYS[2], 'sub', 'epoch', 'claims')
+return table.concat({
+  0, string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), redis.call('PTTL', KEYS[1]),
+  user[1] or '', user[2] or '', user[3] or '',
+  table.concat(redis.call('HGETALL', KEYS[1]), '\n'),
+}, '\n')

@@ -1,21 +1,18 @@
-import { GRANT_TYPES, type GrantType } from '../accounts/client.ts'
+import { randomUUID } from 'node:crypto'
+import { type Client, GRANT_TYPES, type GrantType } from '../accounts/client.ts'
+import { authenticateClient, CLIENT_PARAMETERS, type ClientRequest } from '../grants/authenticate-client.ts'
+import { clientCredentialsGrant } from '../grants/client-credentials.ts'
+import type { Grant, Granted, RequestNotes, TokenServices } from '../grants/grant.ts'
+import { passwordGrant } from '../grants/password.ts'
+import { refreshTokenGrant } from '../grants/refresh-token.ts'
 import { OAuthError } from '../oauth/errors.ts'
-import type { Form } from '../oauth/form.ts'
+import { requireSingle } from '../oauth/form.ts'
 import { parseScope } from '../oauth/scope.ts'
 import { signAccessToken } from '../tokens/access-token.ts'
-import type { Sender } from '../tokens/family.ts'
 import { mintRefreshToken } from '../tokens/refresh-token.ts'
-import { authenticateClient } from './authenticate-client.ts'
-import type { Grant, Granted, RequestNotes, TokenServices } from './grant.ts'
-import { passwordGrant } from './password.ts'
-import { refreshTokenGrant } from './refresh-token.ts'
 
 /** A request to the token endpoint (RFC 6749 section 3.2). */
-export interface TokenRequest {
-  readonly form: Form
-  /** The `Authorization` header. */
-  readonly authorization: string | undefined
-  readonly sender: Sender
+export interface TokenRequest extends ClientRequest {
   readonly notes: RequestNotes
 }
 
@@ -32,18 +29,11 @@ export interface TokenResponse {
 const GRANTS: Record<GrantType, Grant> = {
   password: passwordGrant,
   refresh_token: refreshTokenGrant,
+  client_credentials: clientCredentialsGrant,
 }
 
 /** The parameters that mean something to us, and so may not be repeated (RFC 6749 section 3.2). */
-const PARAMETERS = [
-  'grant_type',
-  'client_id',
-  'client_secret',
-  'username',
-  'password',
-  'refresh_token',
-  'scope',
-]
+const PARAMETERS = [...CLIENT_PARAMETERS, 'grant_type', 'username', 'password', 'refresh_token', 'scope']
 
 /**
  * The token endpoint, front to back: one pipeline owns every step that grants share, and a grant only its difference.
@@ -53,25 +43,18 @@ const PARAMETERS = [
  */
 export async function requestToken(services: TokenServices, request: TokenRequest): Promise<TokenResponse> {
   const { form, notes } = request
-  if (form.repeated.size > 0 && PARAMETERS.some((name) => form.repeated.has(name))) {
-    throw new OAuthError('invalid_request', 'A parameter is repeated')
-  }
+  requireSingle(form, PARAMETERS)
   const grantType = readGrantType(form.values.get('grant_type'))
   notes.grant_type = grantType
-  const client = await authenticateClient(services.store.clients, request.authorization, form)
-  notes.client_id = client.clientId
+  const client = await authenticateClient(services, request)
+  notes.client = client
   if (!client.grants.includes(grantType)) {
     throw new OAuthError('unauthorized_client', 'The client is not registered for this grant type')
   }
   const scopeText = form.values.get('scope')
   const scope = scopeText === undefined ? undefined : parseScope(scopeText)
   const granted = await GRANTS[grantType](services, { ...request, client, scope })
-  return issueTokens(
-    services,
-    client.accessTokenTtl ?? services.settings.accessTokenTtl,
-    client.clientId,
-    granted,
-  )
+  return issueTokens(services, client, granted)
 }
 
 function readGrantType(text: string | undefined): GrantType {
@@ -81,37 +64,39 @@ function readGrantType(text: string | undefined): GrantType {
   return grantType
 }
 
-/** @param ttl of the access token in seconds. */
 async function issueTokens(
   services: TokenServices,
-  ttl: number,
-  clientId: string,
+  client: Client,
   granted: Granted,
 ): Promise<TokenResponse> {
+  const { session } = granted
+  const ttl = client.accessTokenTtl ?? services.settings.accessTokenTtl
   const now = seconds(granted.now)
   // A repeat gets the token of its generation once more, unless that one's time is over.
   const iat = seconds(granted.issuedAt) + ttl > now ? seconds(granted.issuedAt) : now
-  const exp = Math.min(iat + ttl, seconds(granted.endsAt))
+  const exp = session ? Math.min(iat + ttl, seconds(session.endsAt)) : iat + ttl
   const accessToken = await signAccessToken(services.signing, services.sign, {
     iss: services.settings.issuer,
     sub: granted.sub,
     aud: granted.audience,
     exp,
     iat,
-    clientId,
+    clientId: client.clientId,
     scope: granted.scope,
-    authTime: seconds(granted.signedInAt),
-    sid: granted.sid,
-    generation: granted.generation,
+    authTime: session && seconds(session.signedInAt),
+    sid: session?.sid,
+    distinction: session ? String(session.generation) : randomUUID(),
+    extra: { ...client.claims, ...granted.claims },
+    typ: client.accessTokenTyp,
   })
   return {
     access_token: accessToken,
     token_type: 'Bearer',
     expires_in: exp - now,
-    ...(granted.handle && {
+    ...(session?.handle && {
       refresh_token: mintRefreshToken(services.refreshSecrets, {
-        handle: granted.handle,
-        generation: granted.generation,
+        handle: session.handle,
+        generation: session.generation,
       }),
     }),
     scope: granted.scope.join(' '),

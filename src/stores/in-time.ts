@@ -1,0 +1,29 @@
+import { UnavailableError } from '../oauth/errors.ts'
+
+/** Questions under way at once, beyond which a further one is refused: a silent store must not fill the memory. */
+const MAX_UNDER_WAY = 10_000
+
+/**
+ * Makes a guard around the questions to a store: whatever goes wrong, or takes too long, is `UnavailableError`.
+ *
+ * @param limitMs the time for an answer.
+ */
+export function answersWithin(limitMs: number) {
+  let underWay = 0
+  return async <T>(question: () => Promise<T>): Promise<T> => {
+    if (underWay >= MAX_UNDER_WAY) throw new UnavailableError('The store has too much to answer')
+    underWay += 1
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs)
+        question().then(resolve, reject)
+      })
+    } catch (error) {
+      throw new UnavailableError('The store does not answer', { cause: error })
+    } finally {
+      clearTimeout(timer)
+      underWay -= 1
+    }
+  }
+}

@@ -1,0 +1,3 @@
+import { holdTable } from './table.ts'
+
+holdTable('lmdb')

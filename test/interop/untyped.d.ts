@@ -1,0 +1,3 @@
+// Libraries without types of their own.
+declare module 'express'
+declare module 'simple-oauth2'
