@@ -11,8 +11,8 @@ import { createAccounts } from './accounts.ts'
 import { CLIENT, USER_AGENT } from './registration.ts'
 
 const DAY_MS = 86_400_000
-/** A session keeps the network and the first 40 characters of the agent. */
-const SENDER = { network: '203.0.113.0/24', agent: USER_AGENT.slice(0, 40) }
+/** A session keeps the network and the first 32 characters of the agent. */
+const SENDER = { network: '203.0.113.0/24', agent: USER_AGENT.slice(0, 32) }
 const AT_ONCE = 200
 
 /** Memory of Redis per family where every user has one: then no two families share an index. */

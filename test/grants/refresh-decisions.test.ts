@@ -59,6 +59,7 @@ for (const kind of STORE_KINDS) {
       t.ok(Number(after?.expiresAt) > Number(before?.expiresAt), 'the idle end moves')
       t.equal(after?.endsAt, before?.endsAt, 'the absolute end never')
       t.equal(ofGeneration(g0, 2).refresh_token, g2.refresh_token, 'the successor is a computed value')
+      await auditEvent(server, 'sign_in.succeeded', { sid: sidOf(g0) })
       t.strictSame(eventsOf(g0), ['sign_in.succeeded'])
     })
 
@@ -173,6 +174,9 @@ for (const kind of STORE_KINDS) {
         expectOAuthError(t, await tryTurn(tokens, other), 'invalid_grant')
       }
       t.strictSame(await recordOf(g0), before, 'untouched')
+      // Events come in their order: once this one is there, so is every one before it.
+      const later = await signIn(url, strict)
+      await auditEvent(server, 'sign_in.succeeded', { sid: sidOf(later) })
       t.strictSame(eventsOf(g0), ['sign_in.succeeded'], 'and no event')
       t.ok(await turn(g1, strict), 'the owner goes on')
     })
