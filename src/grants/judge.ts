@@ -12,7 +12,11 @@ export interface Presented {
   readonly sender: Sender
 }
 
-/** What `decide` says of a presented token and what the store holds, by the client's settings or the server's. */
+/**
+ * What `decide` says of a presented token, by the client's settings or the server's.
+ *
+ * @param view what the store holds; where a scope is asked for, without what was withdrawn from the client.
+ */
 export function judge(
   settings: TokenSettings,
   { client, generation, scope, sender }: Presented,
@@ -20,7 +24,7 @@ export function judge(
 ): Decision {
   return decide({
     presented: generation,
-    family: view.family && withoutWithdrawn(client, view.family),
+    family: view.family,
     userEpoch: view.user?.epoch,
     client,
     scope,

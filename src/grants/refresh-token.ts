@@ -48,8 +48,9 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
       : { ...(await store.families.look(id)), applied: false }
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-    const { family, user, now } = seen
-    const decision = judge(settings, presentation, seen)
+    const { user, now } = seen
+    const family = seen.family && withoutWithdrawn(client, seen.family)
+    const decision = judge(settings, presentation, { ...seen, family })
     notes.decision = decision.kind
     const report = (event: AuditEvent['event'], reason?: string) =>
       audit({
@@ -62,18 +63,17 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
         ...(reason !== undefined && { reason }),
         ...sender,
       })
-    const left = family && withoutWithdrawn(client, family)
     const granted = (generation: number, issuedAt: number): Granted => ({
       sub: user!.sub,
-      scope: scope ?? left!.scope,
-      audience: left!.audience,
+      scope: scope ?? family!.scope,
+      audience: family!.audience,
       claims: user!.claims,
       issuedAt,
       now,
-      session: { sid: id, generation, signedInAt: left!.createdAt, endsAt: left!.endsAt, handle },
+      session: { sid: id, generation, signedInAt: family!.createdAt, endsAt: family!.endsAt, handle },
     })
     const requireAudience = () => {
-      if (left!.audience.length === 0) throw refused('no audience of the grant is left')
+      if (family!.audience.length === 0) throw refused('no audience of the grant is left')
     }
 
     switch (decision.kind) {
