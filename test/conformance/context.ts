@@ -67,8 +67,6 @@ const SCOPES = ['read', 'write']
 /** Prepares the deployment that the rows share. The server counts a proxy on loopback in, so that each row has a network. */
 export async function prepareStage(t: Test, kind: StoreKind): Promise<Stage> {
   const deployment = await deploy(t, kind)
-  // LMDB does not take to being opened and closed by several at once in one process.
-  deployment.withStore = inTurn(deployment.withStore)
   await deployment.addClient(APP.client_id, { scopes: SCOPES })
   const webSecret = await deployment.addConfidentialClient('web', {
     grants: ['password', 'refresh_token', 'client_credentials'],
@@ -165,27 +163,14 @@ export function sidOf({ access_token }: Pick<Tokens, 'access_token'>): string {
   return String(claimsOf(access_token).sid)
 }
 
-/** The session's record. The Redis store computes `expiresAt` from a time to live, and is a millisecond off now and then. */
+/** The session's record. */
 export function recordOf({ deployment }: Pick<Stage, 'deployment'>, tokens: Tokens) {
-  return deployment.withStore(async (store) => {
-    const { family } = await store.families.look(sidOf(tokens))
-    return family && { ...family, expiresAt: Math.round(family.expiresAt / 50) }
-  })
+  return deployment.recordOf(sidOf(tokens))
 }
 
 /** All of an answer that a client can tell it from another by. */
 export function shapeOf({ status, headers: { date: _, ...headers }, text }: Answer) {
   return { status, headers, text }
-}
-
-/** The same function, whose calls wait for each other. */
-function inTurn(call: Deployment['withStore']): Deployment['withStore'] {
-  let last: Promise<unknown> = Promise.resolve()
-  return (work) => {
-    const turn = last.then(() => call(work))
-    last = turn.catch(() => {})
-    return turn
-  }
 }
 
 /** Runs the work for each item, at most `limit` at once. */

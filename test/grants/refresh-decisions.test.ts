@@ -29,12 +29,7 @@ for (const kind of STORE_KINDS) {
       refresh(url, tokens.refresh_token, { client_id, scope })
     const tryTurn = (tokens: Tokens, { client_id }: { client_id: string }, scope?: string) =>
       tryRefresh(url, tokens.refresh_token, { client_id, scope })
-    const recordOf = (tokens: Tokens) =>
-      deployment.withStore(async (store) => {
-        const { family } = await store.families.look(sidOf(tokens))
-        // The Redis store computes this from a time to live, and is a millisecond off now and then.
-        return family && { ...family, expiresAt: Math.round(family.expiresAt / 50) }
-      })
+    const recordOf = (tokens: Tokens) => deployment.recordOf(sidOf(tokens))
     /** The token of another generation of the same session, as only the server can make it. */
     const ofGeneration = (tokens: Tokens, generation: number): Tokens => {
       const token = readRefreshToken(ring, tokens.refresh_token)

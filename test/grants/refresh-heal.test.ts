@@ -5,7 +5,11 @@ import { claimsOf, refresh, signIn, type Tokens } from '../support/http-client.t
 import type { ServerProcess } from '../support/processes.ts'
 
 /** Remembers what the store holds of a session now; the returned function brings that back. */
-async function remember({ redis, dataDir, startServer }: Deployment, server: ServerProcess, sid: string) {
+async function remember(
+  { redis, dataDir, startServer, closeStore }: Deployment,
+  server: ServerProcess,
+  sid: string,
+) {
   if (redis) {
     const key = `pawl:f:{${sid.slice(0, 12)}}${sid.slice(12)}`
     const client = redis.client()
@@ -19,11 +23,13 @@ async function remember({ redis, dataDir, startServer }: Deployment, server: Ser
   }
   const copy = `${dataDir}.copy`
   await server.stop()
+  await closeStore()
   cpSync(dataDir, copy, { recursive: true })
   const again = { PORT: String(server.port), MANAGEMENT_PORT: String(server.managementPort) }
   const next = await startServer(again)
   return async () => {
     await next.stop()
+    await closeStore()
     rmSync(dataDir, { recursive: true })
     cpSync(copy, dataDir, { recursive: true })
     return startServer(again)

@@ -10,6 +10,7 @@ import { addUser } from '../../src/cli/user.ts'
 import type { Store } from '../../src/stores/contract.ts'
 import { parseStoreUrl } from '../../src/stores/location.ts'
 import { openStore, untilReachable } from '../../src/stores/open-store.ts'
+import type { Family } from '../../src/tokens/family.ts'
 import type { Credentials } from './http-client.ts'
 import { type CliResult, runCli, type ServerProcess, startServer } from './processes.ts'
 import { type RedisServer, type RedisSettings, startRedis } from './redis.ts'
@@ -30,8 +31,12 @@ export interface Deployment {
   startServer(env?: Environment): Promise<ServerProcess>
   /** @param env variables of this command alone. */
   cli(args: string[], stdin?: string, env?: Environment): Promise<CliResult>
-  /** Opens the store beside the servers, as the commands do. */
+  /** Works on the store beside the servers, as the commands do. It is opened once, and closed with the test. */
   withStore<T>(work: (store: Store) => Promise<T>): Promise<T>
+  /** For a test that exchanges the store's files: the next `withStore` opens it anew. */
+  closeStore(): Promise<void>
+  /** A session's record, in which a time that did not move reads the same. */
+  recordOf(sid: string): Promise<Family | undefined>
   /** Registers a public client that may use password and refresh_token, unless told otherwise. */
   addClient(clientId: string, registration?: Partial<Client>): Promise<void>
   /** Registers a confidential client. @returns its secret. */
@@ -57,6 +62,15 @@ export async function deploy(
   let hashing: PasswordHashing | undefined
   t.teardown(async () => (await hashing)?.close())
 
+  // LMDB does not take to being opened again and again in one process.
+  let store: Store | undefined
+  const closeStore = async () => {
+    await store?.close()
+    store = undefined
+  }
+  t.teardown(closeStore)
+  const ends = new Map<string, number>()
+
   const deployment: Deployment = {
     env,
     cwd,
@@ -69,14 +83,21 @@ export async function deploy(
     },
     cli: (args, stdin = '', more = {}) => runCli(args, { env: { ...env, ...more }, cwd, stdin }),
     async withStore(work) {
-      const store = openStore(parseStoreUrl(storeUrl), { waitReplicas: 0, onChange: () => {} })
-      try {
-        await untilReachable(store, 10_000)
-        return await work(store)
-      } finally {
-        await store.close()
-      }
+      store ??= openStore(parseStoreUrl(storeUrl), { waitReplicas: 0, onChange: () => {} })
+      await untilReachable(store, 10_000)
+      return work(store)
     },
+    closeStore,
+    recordOf: (sid) =>
+      deployment.withStore(async (store) => {
+        const { family } = await store.families.look(sid)
+        if (!family) return undefined
+        // The Redis store computes this from a time to live, and is a millisecond off now and then.
+        const before = ends.get(sid) ?? 0
+        const expiresAt = Math.abs(family.expiresAt - before) <= 2 ? before : family.expiresAt
+        ends.set(sid, expiresAt)
+        return { ...family, expiresAt }
+      }),
     addClient: (clientId, registration) =>
       deployment.withStore(async (store) => {
         const defaults = { type: 'public', grants: ['password', 'refresh_token'] } as const

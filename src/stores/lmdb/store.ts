@@ -56,14 +56,19 @@ export function openLmdbStore(folder: string): Store {
   const root = open(options)
   const databases = openDatabases(root)
   const inTime = answersWithin(FLUSH_MS)
+  const underWay = new Set<Promise<unknown>>()
   const durably: Durably = (change) =>
-    inTime(() =>
-      root.transaction(change).catch((error) => {
+    inTime(() => {
+      const written = root.transaction(change).catch((error) => {
         // A second promise tells of the same failure; unheard it would end the process.
         error?.commitError?.catch?.(() => undefined)
         throw error
-      }),
-    )
+      })
+      underWay.add(written)
+      const over = () => underWay.delete(written)
+      written.then(over, over)
+      return written
+    })
   const stopSweep = startSweep(databases, durably)
   return {
     clients: lmdbClients(databases, durably),
@@ -74,6 +79,9 @@ export function openLmdbStore(folder: string): Store {
     },
     async close() {
       stopSweep()
+      // A write that nobody waits for any more may still be under way. Closed over it, LMDB keeps its lock, and whoever
+      // opens the store next in this process waits for ever.
+      await Promise.allSettled(underWay)
       await root.close()
     },
   }
