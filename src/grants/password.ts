@@ -3,6 +3,7 @@ import { OAuthError } from '../oauth/errors.ts'
 import { isWithin } from '../oauth/scope.ts'
 import { familyIdOf, newHandle } from '../tokens/refresh-token.ts'
 import { audienceOf, type Grant } from './grant.ts'
+import { verifyUser } from './verify-user.ts'
 
 /**
  * The resource owner password credentials grant (RFC 6749 section 4.3).
@@ -10,7 +11,7 @@ import { audienceOf, type Grant } from './grant.ts'
  * Whatever is wrong with the name or the password, the answer and the work behind it are the same.
  */
 export const passwordGrant: Grant = async (services, { client, form, scope, sender, notes }) => {
-  const { store, passwords, settings, audit } = services
+  const { store, settings, audit } = services
   const username = form.values.get('username')
   const password = form.values.get('password')
   if (username === undefined || password === undefined) {
@@ -24,11 +25,9 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
     return new OAuthError('invalid_grant', 'The username or the password is wrong', reason)
   }
 
-  const user = await store.users.findByUsername(username)
-  const isRight = await passwords.verify(password, user?.passwordHash)
-  if (!user) throw refused('no such user')
-  if (!isRight) throw refused('wrong password')
-  if (user.disabled) throw refused('the user is disabled')
+  const verified = await verifyUser(services, { username, password })
+  if ('refused' in verified) throw refused(verified.refused)
+  const { user } = verified
 
   const handle = newHandle(userLocator(user.sub))
   const sid = familyIdOf(handle)

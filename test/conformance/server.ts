@@ -233,10 +233,12 @@ export const SERVER: readonly Row[] = [
         'a second request that stalls': [`${head(length)}${SIGN_IN}POST /token HTTP/1.1\r\nX`, '', 5000],
       }
       const CROWD = 5
+      const connected: Promise<unknown>[] = []
       const waiting = Object.entries(slow).flatMap(([name, [octets, drip, limitMs]]) =>
         Array.from({ length: CROWD }, async () => {
           const socket = connect(port, '127.0.0.1')
           socket.on('error', () => {})
+          connected.push(once(socket, 'connect'))
           let received = ''
           socket.setEncoding('latin1').on('data', (text) => {
             received += text
@@ -249,10 +251,7 @@ export const SERVER: readonly Row[] = [
           return { name, limitMs, received, ms: performance.now() - begin }
         }),
       )
-      await until(
-        'all are connected',
-        () => before === undefined || Number(sockets()) >= before + waiting.length,
-      )
+      await Promise.all(connected)
       let held = await signIn()
       const slowest: number[] = []
       const end = performance.now() + 4000
