@@ -11,7 +11,7 @@ const ODD = 'a b:%+é'
 const AMBIGUOUS = 'x%41y+z'
 const formEncoded = (text: string) => String(encode({ x: text })).slice('x='.length)
 
-/** How often C17 asks each way, in turns, before it compares the middle times. */
+/** How often C17 asks each way, in turns, before it compares the least times. */
 const ROUNDS = 60
 
 /** Where a client proves who it is, and what else the request needs there. */
@@ -209,8 +209,9 @@ export const CLIENT_AUTHENTICATION: readonly Row[] = [
           times.unknown.push((await token(SIGN_IN, { ...basic('nobody', 'wrong'), ...from })).ms)
           times.wrong.push((await token(SIGN_IN, { ...basic('web', 'wrong'), ...from })).ms)
         }
-        const ratio = middle(times.unknown) / middle(times.wrong)
-        t.ok(ratio > 0.6 && ratio < 1.6, `the middle times' ratio is ${ratio.toFixed(2)}`)
+        // What else the machine does adds to a time and never takes from it.
+        const ratio = Math.min(...times.unknown) / Math.min(...times.wrong)
+        t.ok(ratio > 0.6 && ratio < 1.6, `the ratio of the least times is ${ratio.toFixed(2)}`)
       })
     },
   },
@@ -285,7 +286,3 @@ export const CLIENT_AUTHENTICATION: readonly Row[] = [
     },
   },
 ]
-
-function middle(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN
-}
