@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './free-port.ts'
 import { createReaper } from './reaper.ts'
@@ -33,6 +34,8 @@ export interface ServerProcess {
   readonly lines: string[]
   /** What came on stderr so far. */
   readonly stderr: string
+  /** Tells of each further line of stdout. */
+  onLine(listener: (line: string) => void): void
   /** SIGTERM; returns the exit code, or null when the process did not end and had to be killed. */
   stop(): Promise<number | null>
   /** SIGKILL. */
@@ -80,6 +83,7 @@ export async function startServer({
     get stderr() {
       return pawl.stderr
     },
+    onLine: (listener) => createInterface(pawl.child.stdout).on('line', listener),
     stop: () => pawl.end('SIGTERM'),
     async kill() {
       await pawl.end('SIGKILL')
