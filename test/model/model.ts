@@ -5,7 +5,7 @@
 
 export const GRACE_S = 1000
 export const IDLE_S = 10_000
-export const MAX_S = 50_000
+export const MAX_S = 16_000
 export const SCOPE = ['read', 'write'] as const
 
 export type Policy = 'grace' | 'strict' | 'observe'
