@@ -11,6 +11,7 @@ import { HEALTHCHECK } from './healthcheck.ts'
 import { KEYS_COMMANDS } from './keys.ts'
 import { SERVE_COMMANDS } from './serve.ts'
 import { SESSION_COMMANDS } from './session.ts'
+import { STORE_COMMANDS } from './store.ts'
 import { TOKEN_COMMANDS } from './token.ts'
 import { USER_COMMANDS } from './user.ts'
 
@@ -21,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   ...CLIENT_COMMANDS,
   ...KEYS_COMMANDS,
   ...SESSION_COMMANDS,
+  ...STORE_COMMANDS,
   ...TOKEN_COMMANDS,
   HEALTHCHECK,
 ]

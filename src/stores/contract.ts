@@ -113,6 +113,14 @@ export interface FamilyStore {
   /** Ends the family; its record stays as a tombstone. Resolves when that is durable. */
   revoke(id: string, reason: RevocationReason): Promise<'revoked' | 'already_revoked' | 'gone'>
 
+  /**
+   * Takes a family over from another store, as it stands there. One that is here already stays, where it was revoked or
+   * is further on; so a copy can be made again, and does no harm to sessions that have gone on since.
+   *
+   * @returns whether it was taken.
+   */
+  adopt(family: Family): Promise<boolean>
+
   /** The families of the user at this locator, revoked ones too, the most recently used first; at most `limit`. */
   listOfUser(locator: string, limit: number): Promise<Family[]>
 }

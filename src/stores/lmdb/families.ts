@@ -84,6 +84,15 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
         return 'revoked'
       }),
 
+    adopt: (family) =>
+      durably(() => {
+        const { now, family: here } = view(family.id)
+        const isFurther = here && (here.revoked !== undefined || here.generation > family.generation)
+        if (isFurther || now >= family.expiresAt) return false
+        void families.put(family.id, family)
+        return true
+      }),
+
     async listOfUser(locator, limit) {
       families.resetReadTxn()
       const now = Date.now()

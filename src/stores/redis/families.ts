@@ -1,7 +1,7 @@
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
-import { fieldsOf, viewOf } from './family-record.ts'
+import { fieldsOf, fieldsOfHeld, viewOf } from './family-record.ts'
 import { familyKey, indexMember, sessionsKey, userKey } from './keys.ts'
 
 /** Sessions looked at for one listing; the index knows when each expires, not when it was last used. */
@@ -55,6 +55,21 @@ export function redisFamilies({ ask, durably }: Connection): FamilyStore {
     },
 
     revoke: (id, reason) => durably((redis) => redis.familyRevoke(familyKey(id), reason)),
+
+    async adopt(family) {
+      const locator = locatorOf(family.id)
+      const adopted = await durably((redis) =>
+        redis.familyAdopt(
+          familyKey(family.id),
+          sessionsKey(locator),
+          family.generation,
+          Math.round(family.expiresAt),
+          indexMember(family.id),
+          ...fieldsOfHeld(family),
+        ),
+      )
+      return adopted === 1
+    },
 
     async listOfUser(locator, limit) {
       const members = await ask((redis) => redis.zrevrange(sessionsKey(locator), 0, MAX_LOOKED_AT - 1))

@@ -9,12 +9,24 @@ const COMPACT_BYTES = 64
  * One-letter fields, because every session pays for their names: docs/storage.md is their legend. The scripts write
  * g r t e (create), g r n d (advance), y l m (replay) and x z (revoke); the others never change.
  */
-export function fieldsOf(family: NewFamily): string[] {
+export function fieldsOf({ sender, ...family }: Omit<NewFamily, 'id' | 'idleMs' | 'maxMs'>): string[] {
   return [
     ...['c', family.clientId, 'u', String(family.userEpoch), 'k', String(family.clientEpoch)],
-    ...['n', family.sender.network, 'd', family.sender.agent],
+    ...['n', sender.network, 'd', sender.agent],
     ...inPieces('s', family.scope.join(' ')),
     ...inPieces('a', family.audience.join(' ')),
+  ]
+}
+
+/** All fields of a family that has a life behind it, but its generation. */
+export function fieldsOfHeld(family: Family): string[] {
+  const { createdAt, rotatedAt, endsAt, replays, lockstep, revoked, lastSender } = family
+  return [
+    ...['t', String(createdAt), 'r', String(rotatedAt - createdAt), 'e', String(endsAt)],
+    ...fieldsOf({ ...family, sender: lastSender }),
+    ...(replays > 0 ? ['y', String(replays)] : []),
+    ...(lockstep.run > 0 ? ['l', String(lockstep.generation), 'm', String(lockstep.run)] : []),
+    ...(revoked ? ['x', revoked.reason, 'z', String(revoked.at)] : []),
   ]
 }
 

@@ -225,6 +225,35 @@ export async function testFamilies(t: Test, store: Store, other: Store): Promise
     }
   })
 
+  await t.test(
+    'a family of another store is taken over as it stands, unless this one is further on',
+    async (t) => {
+      const user = someUser()
+      await store.users.create(user)
+      const held: Family = {
+        ...atFirst(someFamily(user, { scope: ['x'.repeat(200), 'y'] }), Date.now() - 5000),
+        generation: 7,
+        rotatedAt: Date.now() - 1000,
+        replays: 3,
+        lockstep: { generation: 6, run: 2 },
+      }
+      t.equal(await store.families.adopt(held), true)
+      expectFamily(t, familyIn(await other.families.look(held.id)), held, 'as it stood')
+      t.match(await other.families.listOfUser(userLocator(user.sub), 10), [{ id: held.id }], 'and listed')
+      t.equal((await other.families.advance(turn(someFamily(user, { id: held.id }), 7))).applied, true)
+      t.equal(await store.families.adopt(held), false, 'this one is further on')
+      t.equal(familyIn(await store.families.look(held.id)).generation, 8)
+
+      const later: Family = { ...held, generation: 9, revoked: { reason: 'reuse', at: Date.now() } }
+      t.equal(await store.families.adopt(later), true, 'the other one is')
+      expectFamily(t, familyIn(await other.families.look(held.id)), later, 'a tombstone')
+      t.equal(await store.families.adopt({ ...held, generation: 20 }), false, 'revoked stays revoked')
+      const over = { ...held, id: idOf(user), expiresAt: Date.now() - 1 }
+      t.equal(await store.families.adopt(over), false, 'one whose time is over')
+      t.equal((await store.families.look(over.id)).family, undefined)
+    },
+  )
+
   await t.test('the sessions of a user: the most recently used first, at most so many', async (t) => {
     const { user, begun: first } = await signedIn(store)
     const [second, third] = [someFamily(user), someFamily(user)]

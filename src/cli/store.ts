@@ -1,0 +1,115 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Client } from '../accounts/client.ts'
+import { type User, userLocator } from '../accounts/user.ts'
+import { readConfig } from '../config/config.ts'
+import type { ClientStore, Store, UserStore } from '../stores/contract.ts'
+import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
+import { openStore, untilReachable } from '../stores/open-store.ts'
+import { type Command, CommandError, JSON_OPTION, noOperands, UsageError } from './command.ts'
+import { withStore } from './with-store.ts'
+
+const PATIENCE_MS = 3000
+/** No user has more sessions than a person could list. */
+const MAX_SESSIONS = 10_000
+const PROGRESS_MS = 1000
+
+const copy: Command = {
+  name: 'store copy',
+  operands: '',
+  summary: 'copy every client, user and session to another store, such as from lmdb: to redis:',
+  details:
+    'From the store of STORE_URL. Make it while the servers run, stop them, make it again, which brings what is there up\n' +
+    'to date, point STORE_URL at the new store, keep KEYS_DIR, and start. Without the second copy a sign-in, a revocation or\n' +
+    'an account change in between is lost; a session that was only refreshed goes on, because its client holds the proof.\n' +
+    'Sessions that are further on there stay as they are. What only counts or reports, such as failed sign-ins and audit\n' +
+    'events, is not copied.',
+  options: { to: { type: 'string', value: 'STORE_URL', help: 'the other store' }, ...JSON_OPTION },
+  async run(args, surroundings) {
+    noOperands(args)
+    const { to } = args.values
+    if (typeof to !== 'string') throw new UsageError('--to STORE_URL is missing')
+    if (to === readConfig(surroundings.environment).storeUrl)
+      throw new UsageError('--to names the store of STORE_URL itself')
+    const target = openStore(readTarget(to), { waitReplicas: 0, onChange: () => undefined })
+    try {
+      await untilReachable(target, PATIENCE_MS).catch(() => {
+        throw new CommandError(`The store ${redactStoreUrl(to)} does not answer: is it running?`)
+      })
+      const count = await withStore(surroundings, (source) => copyAll(source, target, surroundings.tell))
+      surroundings.print(
+        args.values.json
+          ? JSON.stringify(count)
+          : `Copied ${count.clients} clients, ${count.users} users and ${count.sessions} sessions; ` +
+              `${count.unchanged} were there already`,
+      )
+      for (const clash of count.clashes) surroundings.tell(clash)
+      return count.clashes.length === 0 ? 0 : 1
+    } finally {
+      await target.close()
+    }
+  },
+}
+
+function readTarget(url: string): StoreLocation {
+  try {
+    return parseStoreUrl(url)
+  } catch (error) {
+    throw new UsageError(`--to ${(error as Error).message}`)
+  }
+}
+
+interface Count {
+  clients: number
+  users: number
+  sessions: number
+  /** Clients, users and sessions that were there as they are here, or further on. */
+  unchanged: number
+  readonly clashes: string[]
+}
+
+async function copyAll(source: Store, target: Store, tell: (line: string) => void): Promise<Count> {
+  const count: Count = { clients: 0, users: 0, sessions: 0, unchanged: 0, clashes: [] }
+  let told = performance.now()
+  for await (const client of source.clients.list()) {
+    if (await copyClient(client, target.clients)) count.clients += 1
+    else count.unchanged += 1
+  }
+  for await (const user of source.users.list()) {
+    const outcome = await copyUser(user, target.users)
+    if (outcome === 'clash') {
+      count.clashes.push(`${JSON.stringify(user.username)} is another user there: not copied`)
+      continue
+    }
+    if (outcome === 'copied') count.users += 1
+    else count.unchanged += 1
+    for (const family of await source.families.listOfUser(userLocator(user.sub), MAX_SESSIONS)) {
+      if (await target.families.adopt(family)) count.sessions += 1
+      else count.unchanged += 1
+    }
+    if (performance.now() - told > PROGRESS_MS) {
+      told = performance.now()
+      tell(`${count.users} users and ${count.sessions} sessions so far`)
+    }
+  }
+  return count
+}
+
+/** @returns whether it was new there, or different. */
+async function copyClient(client: Client, clients: ClientStore): Promise<boolean> {
+  if (await clients.create(client)) return true
+  const { clientId, createdAt: _, ...members } = client
+  if (isDeepStrictEqual(await clients.find(clientId), client)) return false
+  return clients.change(clientId, members)
+}
+
+async function copyUser(user: User, users: UserStore): Promise<'copied' | 'unchanged' | 'clash'> {
+  if ((await users.create(user)) === 'created') return 'copied'
+  const there = await users.findByUsername(user.username)
+  if (there?.sub !== user.sub) return 'clash'
+  if (isDeepStrictEqual(there, user)) return 'unchanged'
+  const { passwordHash, disabled, epoch, claims } = user
+  await users.change(user.sub, { passwordHash, disabled, epoch, claims })
+  return 'copied'
+}
+
+export const STORE_COMMANDS: readonly Command[] = [copy]
