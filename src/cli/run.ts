@@ -62,9 +62,15 @@ export async function runCommandLine(words: readonly string[], surroundings: Sur
   }
 }
 
+// One session id in 64 begins with a hyphen, and nobody should have to know.
+const HYPHENED_ID = /^-[A-Za-z0-9_-]{31}$/
+
 function parse(command: Command, words: readonly string[]) {
   try {
-    return parseArgs({ args: [...words], options: { ...command.options, ...HELP }, allowPositionals: true })
+    const options = { ...command.options, ...HELP }
+    const args = words.filter((word) => !HYPHENED_ID.test(word))
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
+    return { values, positionals: [...positionals, ...words.filter((word) => HYPHENED_ID.test(word))] }
   } catch (error) {
     throw new UsageError((error as Error).message.split('. To specify')[0])
   }

@@ -135,6 +135,8 @@ for (const kind of STORE_KINDS) {
     t.test('refused', async (t) => {
       const missing: [args: string[], code: number, says: RegExp][] = [
         [['revoke', 'x'.repeat(32)], 1, /There is no such session/],
+        [['revoke', `-${'x'.repeat(31)}`], 1, /There is no such session/],
+        [['revoke', `--${'x'.repeat(30)}`], 1, /There is no such session/],
         [['revoke', 'x'], 64, /no session id/],
         [['revoke', 'x'.repeat(32), '--user', 'ada'], 64, /give one of/],
         [['revoke', '--user', 'ada', '--client', 'ada'], 64, /give one of/],
