@@ -23,6 +23,7 @@ const VERBS = [
   'keys generate',
   'session list',
   'session revoke',
+  'store copy',
   'token inspect',
   'healthcheck',
 ]
@@ -50,7 +51,7 @@ t.test('help', async (t) => {
       t.match(stdout, new RegExp(`^  pawl ${verb}\\b.*\\w`, 'm'), `${line} lists ${verb}`)
     t.equal(stdout.match(/^ {2}pawl /gm)?.length, VERBS.length, 'and nothing that this test does not know')
   }
-  for (const noun of ['user', 'client', 'keys', 'session', 'token']) {
+  for (const noun of ['user', 'client', 'keys', 'session', 'store', 'token']) {
     const { code, stdout } = await run(`${noun} --help`)
     t.equal(code, 0, noun)
     t.equal(stdout.match(/^ {2}pawl /gm)?.length, VERBS.filter((verb) => verb.startsWith(noun)).length)
