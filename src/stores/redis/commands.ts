@@ -23,6 +23,7 @@ export interface Commands {
   familyRevoke(family: string, reason: string): Promise<'revoked' | 'already_revoked' | 'gone'>
   usernameReplace(usernames: string, name: string, from: string, to: string): Promise<0 | 1>
   usernameRelease(usernames: string, name: string, sub: string): Promise<0 | 1>
+  userChange(user: string, epoch: number | '', ...fields: Value[]): Promise<0 | 1>
   recordCreate(record: string, ...fields: Value[]): Promise<0 | 1>
   recordChange(record: string, ...fields: Value[]): Promise<0 | 1>
 }
