@@ -29,6 +29,7 @@ export function countDrops(onDropped: OnDropped) {
   }
   return {
     drop(count: number, reason: string): void {
+      if (count === 0) return
       dropped += count
       lastReason = reason
       if (!timer) tell()

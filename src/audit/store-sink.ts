@@ -3,28 +3,39 @@ import type { AuditRecord } from './event.ts'
 import { type AuditSink, countDrops, type OnDropped } from './sink.ts'
 import type { AuditTrail } from './trail.ts'
 
-/** Records waiting for a store that is slow, beyond which a further one is dropped. */
+/** Records waiting for a store that is slow or away, beyond which a further one is dropped. */
 const MAX_WAITING = 1000
 const BATCH = 100
+/** A store that has just been started beside the server, or fails over, gets half a minute. */
+const PAUSE_MS = 500
+const MAX_ATTEMPTS = 60
 
 /**
- * Keeps the latest records in the store. Best effort: one write is under way at a time, and what it was to write is
- * dropped when it fails, since the log has it as well.
+ * Keeps the latest records in the store. Best effort: one write is under way at a time, and one that fails too often is
+ * given up, since the log has it as well. A write whose answer was lost is made twice; the ids tell.
  *
  * @param keep how many records, about.
  */
 export function storeSink(trail: AuditTrail, keep: number, onDropped: OnDropped): AuditSink {
   const drops = countDrops(onDropped)
-  let waiting: AuditRecord[] = []
+  const closing = new AbortController()
+  const waiting: AuditRecord[] = []
   let draining: Promise<void> | undefined
 
   async function drain(): Promise<void> {
-    while (waiting.length > 0) {
-      const batch = waiting.splice(0, BATCH)
+    for (let attempts = 1; waiting.length > 0; attempts += 1) {
+      const batch = waiting.slice(0, BATCH)
       try {
         await trail.append(batch, keep)
+        waiting.splice(0, batch.length)
+        attempts = 0
       } catch (error) {
-        drops.drop(batch.length, (error as Error).message)
+        if (attempts >= MAX_ATTEMPTS || closing.signal.aborted) {
+          waiting.splice(0, batch.length)
+          drops.drop(batch.length, (error as Error).message)
+          attempts = 0
+        }
+        await sleep(PAUSE_MS, undefined, { signal: closing.signal }).catch(() => undefined)
       }
     }
     draining = undefined
@@ -37,9 +48,10 @@ export function storeSink(trail: AuditTrail, keep: number, onDropped: OnDropped)
       draining ??= drain()
     },
     async close(limitMs) {
+      // What waits is tried once more, now.
+      closing.abort()
       await Promise.race([draining, sleep(limitMs, undefined, { ref: false })])
-      if (waiting.length > 0) drops.drop(waiting.length, 'the server stops')
-      waiting = []
+      drops.drop(waiting.splice(0).length, 'the server stops')
       drops.close()
     },
   }

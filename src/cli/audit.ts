@@ -85,10 +85,17 @@ async function followOn(
 async function filterOf(store: Store, { values }: Arguments, since: number) {
   const { user, session } = values
   const sub = typeof user === 'string' ? ((await store.users.findByUsername(user))?.sub ?? user) : undefined
-  return (record: AuditRecord) =>
-    (sub === undefined || record.sub === sub) &&
-    (session === undefined || record.sid === session) &&
-    Date.parse(record.time) >= since
+  // A server writes twice what it was not answered about.
+  const seen = new Set<string>()
+  return (record: AuditRecord) => {
+    if (seen.has(record.id)) return false
+    seen.add(record.id)
+    return (
+      (sub === undefined || record.sub === sub) &&
+      (session === undefined || record.sid === session) &&
+      Date.parse(record.time) >= since
+    )
+  }
 }
 
 /** @returns milliseconds since 1970. @throws {UsageError} */

@@ -23,6 +23,7 @@ const VERBS = [
   'keys generate',
   'session list',
   'session revoke',
+  'audit list',
   'token inspect',
   'healthcheck',
 ]
@@ -50,7 +51,7 @@ t.test('help', async (t) => {
       t.match(stdout, new RegExp(`^  pawl ${verb}\\b.*\\w`, 'm'), `${line} lists ${verb}`)
     t.equal(stdout.match(/^ {2}pawl /gm)?.length, VERBS.length, 'and nothing that this test does not know')
   }
-  for (const noun of ['user', 'client', 'keys', 'session', 'token']) {
+  for (const noun of ['user', 'client', 'keys', 'session', 'audit', 'token']) {
     const { code, stdout } = await run(`${noun} --help`)
     t.equal(code, 0, noun)
     t.equal(stdout.match(/^ {2}pawl /gm)?.length, VERBS.filter((verb) => verb.startsWith(noun)).length)
@@ -85,6 +86,7 @@ t.test('what is no command: 64, and the way to help', async (t) => {
     ['session revoke', /one of ID, --user NAME and --client ID/],
     ['keys generate --use lock', /--use takes signing or refresh/],
     ['keys list x', /too many arguments/],
+    ['audit list x', /too many arguments/],
     ['token inspect', /TOKEN is missing/],
     ['dev --port x', /--port takes a port/],
     ['dev x', /too many arguments/],
