@@ -23,7 +23,7 @@ export function startAuditing(
     (sink: string): OnDropped =>
     (dropped, reason) =>
       log.error({ sink, dropped, reason }, 'audit events were dropped')
-  const sinks: AuditSink[] = [logSink(config.auditLog, log, flushLog)]
+  const sinks: AuditSink[] = [logSink(config.auditLog, log, flushLog, droppedBy('log'))]
   if (config.auditStreamLength > 0) {
     sinks.push(storeSink(trail, config.auditStreamLength, droppedBy('store')))
   }

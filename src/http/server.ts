@@ -66,6 +66,7 @@ export async function startServer(
   const app = await createApp({ services, log, trustProxy: config.trustProxy })
   const management = createManagementApp({ store, readiness, openapi: app.swagger() }, log)
 
+  let isListening = false
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= closeAll()
@@ -76,7 +77,7 @@ export async function startServer(
     await app.close()
     await management.close()
     await passwords.close()
-    auditing.audit({ event: 'server.stopped' })
+    if (isListening) auditing.audit({ event: 'server.stopped' })
     await auditing.close(AUDIT_LAST_CHANCE_MS)
     await store.close()
   }
@@ -87,6 +88,7 @@ export async function startServer(
     await close()
     throw error
   }
+  isListening = true
   auditing.audit({ event: 'server.started', configuration: describeConfig(config) })
   const urlOf = (address: AddressInfo | string | null) => {
     const { address: host, family, port } = address as AddressInfo

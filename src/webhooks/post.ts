@@ -35,12 +35,17 @@ export async function postWebhook(
   { id, body }: { readonly id: string; readonly body: string },
   { timeLimitMs, maxAnswerBytes, signal }: PostLimits,
 ): Promise<WebhookAnswer> {
-  const timeUp = AbortSignal.timeout(timeLimitMs)
+  // A signal of its own for each call: those that are made of a longer-lived one would gather on that one.
+  const call = new AbortController()
+  const giveUp = () => call.abort()
+  const timer = setTimeout(giveUp, timeLimitMs)
+  signal?.addEventListener('abort', giveUp)
+  if (signal?.aborted) giveUp()
   try {
     const response = await fetch(url, {
       method: 'POST',
       redirect: 'manual',
-      signal: signal ? AbortSignal.any([timeUp, signal]) : timeUp,
+      signal: call.signal,
       headers: {
         'content-type': 'application/json',
         'accept-encoding': 'identity',
@@ -51,8 +56,12 @@ export async function postWebhook(
     })
     return { status: response.status, text: await textOf(response, maxAnswerBytes) }
   } catch (error) {
-    if (timeUp.aborted) throw new NoAnswerError(`no answer within ${timeLimitMs} ms`)
+    if (signal?.aborted) throw new NoAnswerError('given up')
+    if (call.signal.aborted) throw new NoAnswerError(`no answer within ${timeLimitMs} ms`)
     throw new NoAnswerError(reasonOf(error))
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', giveUp)
   }
 }
 

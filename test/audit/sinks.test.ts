@@ -127,6 +127,18 @@ t.test('the log is in its place', async (t) => {
   t.notMatch(nowhere.stderr, /\n +at /)
 })
 
+t.test('a disk that is full fails no request', async (t) => {
+  const deployment = await deploy(t, 'lmdb')
+  const ada = await deployment.addAccount('ada')
+  const server = await deployment.startServer({ AUDIT_LOG: '/dev/full' })
+  for (let i = 0; i < 3; i += 1) await signIn(server.url, ada)
+  const said = await until('the log says so', () =>
+    server.lines.find((line) => line.includes('audit events were dropped')),
+  )
+  t.match(JSON.parse(said), { sink: 'log', reason: 'ENOSPC' })
+  t.equal(await server.stop(), 0)
+})
+
 t.test('a receiver that fails', async (t) => {
   const deployment = await deploy(t, 'lmdb')
   const ada = await deployment.addAccount('ada')

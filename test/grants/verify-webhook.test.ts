@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
 import t, { type Test } from 'tap'
+import { withoutAccess, withoutSessions } from '../../src/accounts/user.ts'
 import { auditEvent, auditEvents, deploy, STORE_KINDS, type StoreKind } from '../support/deployment.ts'
 import { expectOAuthError, expectProblem } from '../support/expect.ts'
 import {
@@ -101,6 +102,10 @@ for (const kind of STORE_KINDS) {
       t.strictSame(claimsOf(third.access_token).roles, [], 'also in the sessions that are there')
       elsewhere.set('ada', ok('staff|1'))
       t.strictSame(claimsOf((await signIn('ada')).access_token).roles, [], 'no claims say nothing of them')
+
+      await signIn('sent')
+      const clash = await cli(['client', 'add', 'sent', '--public'])
+      t.match(clash, { code: 1, stderr: /There is a user whose sub is "sent": take another ID/ })
     })
 
     t.test('denied and unknown: the answer to a wrong password', async (t) => {
@@ -215,15 +220,15 @@ for (const kind of STORE_KINDS) {
     t.test('an account that changes while the webhook is asked', async (t) => {
       elsewhere.set('slow', ok('slow'))
       await signIn('slow')
-      for (const args of [
-        ['session', 'revoke', '--user', 'slow'],
-        ['user', 'disable', 'slow'],
-      ]) {
+      for (const ending of [withoutSessions, withoutAccess]) {
         receiver.answer = async (received, response) => {
-          await cli(args)
+          await deployment.withStore(async ({ users }) => {
+            const user = await users.find('slow')
+            if (user) await users.change('slow', ending(user))
+          })
           fromElsewhere(received, response)
         }
-        await isRefused(t, 'slow', args.join(' '))
+        await isRefused(t, 'slow', ending.name)
       }
       receiver.answer = fromElsewhere
     })
@@ -293,7 +298,7 @@ for (const kind of STORE_KINDS) {
       const slow = await Promise.all(Array.from({ length: 5 }, () => tell('patient')))
       for (const answer of slow) expectProblem(t, answer, 503, 'no answer')
       t.ok(
-        slow.every(({ ms }) => ms > 1900 && ms < 4000),
+        slow.every(({ ms }) => ms > 1900 && ms < 8000),
         `after two seconds: ${slow.map(({ ms }) => Math.round(ms))}`,
       )
       await until('the log says so', () =>
@@ -304,7 +309,7 @@ for (const kind of STORE_KINDS) {
       const asked = timesAsked('patient')
       const during = await tell('patient')
       expectProblem(t, during, 503, 'at once')
-      t.ok(during.ms < 1000, `${during.ms} ms`)
+      t.ok(during.ms < 1900, `${during.ms} ms`)
       t.ok(Number(during.headers['retry-after']) <= 5)
       t.equal(timesAsked('patient'), asked, 'it is not asked')
       t.equal((await tell('here')).status, 200, 'who has a password here is not concerned')
