@@ -6,7 +6,7 @@ import { type AuditSink, countDrops, type OnDropped } from './sink.ts'
 /** Records waiting for a receiver that is slow or down, beyond which a further one is dropped. */
 const MAX_WAITING = 10_000
 const LIMITS = { timeLimitMs: 5000, maxAnswerBytes: 16 * 1024 }
-/** A record is tried this often, for about two minutes, so that one that the receiver cannot take does not hold up all. */
+/** A record is tried this often, for one to two minutes, so that one that the receiver cannot take does not hold up all. */
 const MAX_ATTEMPTS = 9
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 60_000

@@ -48,8 +48,8 @@ export async function startServer(
     onChange: (state, reason) =>
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
-  const passwords = startPasswordHashing(IN_SERVER)
   const auditing = startAuditing(config, store.audit, log, flushLog)
+  const passwords = startPasswordHashing(IN_SERVER)
   const services: TokenServices = {
     store,
     passwords,
