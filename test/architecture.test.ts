@@ -11,9 +11,11 @@ const ORDER = [
   'tokens',
   'accounts',
   'keys',
+  'version.ts',
+  'webhooks',
+  'audit',
   'stores',
   'config',
-  'version.ts',
   'grants',
   'endpoints',
   'http',
@@ -102,6 +104,7 @@ test('a package is known to one folder', async (t) => {
     [/^ioredis$/, 'stores/redis/'],
     [/^lmdb$/, 'stores/lmdb/'],
     [/^(piscina|@node-rs\/argon2)$/, 'accounts/'],
+    [/^cockatiel$/, 'webhooks/'],
   ]
   for (const [packages, home] of homes) {
     const users = imports.filter(({ of }) => packages.test(of))

@@ -1,14 +1,14 @@
 import { hash, randomBytes, randomInt } from 'node:crypto'
 import type { ExtraClaims } from './extra-claims.ts'
 
-/** A user of the built-in directory. */
+/** A user: of the built-in directory, or one whom the verify webhook vouched for. */
 export interface User {
   /** The opaque, stable `sub` of this user's tokens. */
   readonly sub: string
-  /** As it was written at creation, in NFC. */
+  /** As it was written at creation, or at the last sign-in that the webhook vouched for; in NFC. */
   readonly username: string
-  /** In PHC format. */
-  readonly passwordHash: string
+  /** In PHC format. Who has none is verified by the verify webhook. */
+  readonly passwordHash?: string
   readonly disabled: boolean
   /** Claims that the user's access tokens carry besides. */
   readonly claims: ExtraClaims
@@ -44,6 +44,19 @@ export function usernameFault(username: string): string | undefined {
     return `is longer than ${MAX_USERNAME_CODE_POINTS} characters`
   if (NOT_IN_USERNAME.test(username)) return 'has a control character, or one that does not show'
   return undefined
+}
+
+/** RFC 7519 section 4.1.2 leaves it open; these need no escape wherever a `sub` is written down. */
+const SUB = /^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/
+
+/**
+ * Why a text that comes from elsewhere is refused as a `sub`, or `undefined` when it is fine. Besides, it must not be
+ * the identifier of a client, which is the `sub` of that client's own tokens (RFC 9068 section 5): the store knows.
+ */
+export function subFault(sub: string): string | undefined {
+  return SUB.test(sub)
+    ? undefined
+    : 'is not 1 to 255 printable characters without spaces, quotes, backslashes'
 }
 
 /** Draws a new `sub`. */

@@ -6,6 +6,7 @@ import {
   newClientSecret,
   withRegistration,
 } from '../accounts/client.ts'
+import type { AuditEventName } from '../audit/event.ts'
 import type { Store } from '../stores/contract.ts'
 import { type Command, CommandError, JSON_OPTION, noOperands, onlyOperand, UsageError } from './command.ts'
 import { REGISTRATION_OPTIONS, readRegistration } from './registration.ts'
@@ -51,10 +52,15 @@ const add: Command = {
       ...(secret && { secretHash: hashClientSecret(secret) }),
     })
     requireConsistent(client)
-    await withStore(surroundings, async (store) => {
+    await withStore(surroundings, async (store, audit) => {
+      // RFC 9068 section 5: the sub of a client's own tokens is nobody else's.
+      if (await store.users.find(clientId)) {
+        throw new CommandError(`There is a user whose sub is ${JSON.stringify(clientId)}: take another ID`)
+      }
       if (!(await store.clients.create(client))) {
         throw new CommandError(`There is a client ${JSON.stringify(client.clientId)} already`)
       }
+      audit({ event: 'client.created', client_id: clientId })
     })
     if (args.values.json) {
       surroundings.print(
@@ -94,10 +100,11 @@ const update: Command = {
     const clientId = onlyOperand(args, 'ID')
     const change = readRegistration(args)
     if (Object.keys(change).length === 0) throw new UsageError('nothing to change was given')
-    await withStore(surroundings, async (store) => {
+    await withStore(surroundings, async (store, audit) => {
       const client = await requireClient(store, clientId)
       requireConsistent({ ...client, ...change })
       await store.clients.change(clientId, withRegistration(client, change))
+      audit({ event: 'client.changed', client_id: clientId, changed: Object.keys(change) })
     })
     surroundings.print('The registration is changed')
     return 0
@@ -142,11 +149,12 @@ const rotateSecret: Command = {
   async run(args, surroundings) {
     const clientId = onlyOperand(args, 'ID')
     const secret = newClientSecret()
-    await withStore(surroundings, async (store) => {
+    await withStore(surroundings, async (store, audit) => {
       const client = await requireClient(store, clientId)
       if (client.type === 'public')
         throw new CommandError(`The client ${clientId} is public and has no secret`)
       await store.clients.change(clientId, { secretHash: hashClientSecret(secret) })
+      audit({ event: 'client.secret_rotated', client_id: clientId })
     })
     if (args.values.json) {
       surroundings.print(JSON.stringify({ client_id: clientId, client_secret: secret }))
@@ -161,6 +169,7 @@ const rotateSecret: Command = {
 function oneClient(
   verb: string,
   summary: string,
+  event: AuditEventName,
   act: (store: Store, client: Client) => Promise<unknown>,
   done: string,
 ): Command {
@@ -171,7 +180,10 @@ function oneClient(
     options: {},
     async run(args, surroundings) {
       const clientId = onlyOperand(args, 'ID')
-      await withStore(surroundings, async (store) => act(store, await requireClient(store, clientId)))
+      await withStore(surroundings, async (store, audit) => {
+        await act(store, await requireClient(store, clientId))
+        audit({ event, client_id: clientId })
+      })
       surroundings.print(done)
       return 0
     },
@@ -185,12 +197,14 @@ export const CLIENT_COMMANDS: readonly Command[] = [
   oneClient(
     'disable',
     'refuse every request of a client; its sessions wait until it is enabled again',
+    'client.disabled',
     (store, client) => store.clients.change(client.clientId, { disabled: true }),
     'The client is disabled',
   ),
   oneClient(
     'enable',
     'let a disabled client work again',
+    'client.enabled',
     (store, client) => store.clients.change(client.clientId, { disabled: false }),
     'The client may make requests again',
   ),
@@ -198,6 +212,7 @@ export const CLIENT_COMMANDS: readonly Command[] = [
   oneClient(
     'delete',
     'delete a client, and end all its sessions',
+    'client.deleted',
     (store, client) => store.clients.delete(client.clientId),
     'The client is deleted; all its sessions have ended',
   ),

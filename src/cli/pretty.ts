@@ -7,7 +7,7 @@ export function pinoPretty(destination: number): DestinationStream {
     destination,
     sync: true,
     singleLine: true,
-    ignore: 'audit,event',
+    ignore: 'audit,event,id,actor,configuration',
     translateTime: 'SYS:HH:MM:ss',
   })
 }

@@ -1,9 +1,11 @@
 import { parseArgs } from 'node:util'
+import { AuditLogError } from '../audit/log-sink.ts'
 import { ConfigError } from '../config/config.ts'
 import { KeyFileError } from '../keys/key-files.ts'
 import { UnavailableError } from '../oauth/errors.ts'
 import { StoreFileError } from '../stores/lmdb/store.ts'
 import { VERSION } from '../version.ts'
+import { AUDIT_COMMANDS } from './audit.ts'
 import { CLIENT_COMMANDS } from './client.ts'
 import { type Command, CommandError, type Surroundings, UsageError } from './command.ts'
 import { DEV } from './dev.ts'
@@ -23,6 +25,7 @@ const COMMANDS: readonly Command[] = [
   ...KEYS_COMMANDS,
   ...SESSION_COMMANDS,
   ...STORE_COMMANDS,
+  ...AUDIT_COMMANDS,
   ...TOKEN_COMMANDS,
   HEALTHCHECK,
 ]
@@ -79,6 +82,7 @@ function parse(command: Command, words: readonly string[]) {
 function messageOf(error: unknown): string {
   if (error instanceof CommandError || error instanceof KeyFileError || error instanceof StoreFileError)
     return error.message
+  if (error instanceof AuditLogError) return error.message
   if (error instanceof UnavailableError) {
     return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
   }

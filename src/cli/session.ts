@@ -84,20 +84,26 @@ const revoke: Command = {
     const id = user === undefined && client === undefined ? onlyOperand(args, 'ID') : undefined
     if (id !== undefined && !isFamilyId(id))
       throw new UsageError('the ID is no session id: 32 characters, as in session list')
-    const said = await withStore(surroundings, async (store) => {
+    const said = await withStore(surroundings, async (store, audit) => {
+      const revoked = (whose: { sid: string } | { sub: string } | { client_id: string }) =>
+        audit({ event: 'session.revoked', actor: 'operator', reason: 'operator', ...whose })
       if (typeof user === 'string') {
         const found = await requireUser(store, user)
         await store.users.change(found.sub, withoutSessions(found))
+        revoked({ sub: found.sub })
         return 'Every session of the user has ended'
       }
       if (typeof client === 'string') {
         const found = await requireClient(store, client)
         await store.clients.change(client, withoutSessions(found))
+        revoked({ client_id: client })
         return 'Every session of the client has ended'
       }
       const outcome = await store.families.revoke(id!, 'operator')
       if (outcome === 'gone') throw new CommandError('There is no such session; it may have expired')
-      return outcome === 'revoked' ? 'The session has ended' : 'The session had been revoked before'
+      if (outcome === 'already_revoked') return 'The session had been revoked before'
+      revoked({ sid: id! })
+      return 'The session has ended'
     })
     surroundings.print(said)
     return 0

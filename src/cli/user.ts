@@ -1,5 +1,6 @@
 import { IN_COMMAND, type PasswordHashing, startPasswordHashing } from '../accounts/password-hashing.ts'
 import { newEpoch, newSub, type User, usernameFault, withoutAccess, withPassword } from '../accounts/user.ts'
+import type { AuditEventName } from '../audit/event.ts'
 import type { Store } from '../stores/contract.ts'
 import {
   type Arguments,
@@ -96,9 +97,11 @@ const add: Command = {
     const username = onlyOperand(args, 'NAME')
     const claims = readClaims(String(args.values.claims ?? '{}'))
     const password = await readPassword(args, surroundings)
-    const user = await withStore(surroundings, (store) =>
-      withHashing((hashing) => addUser(store, hashing, username, password, claims)),
-    )
+    const user = await withStore(surroundings, async (store, audit) => {
+      const added = await withHashing((hashing) => addUser(store, hashing, username, password, claims))
+      audit({ event: 'user.created', sub: added.sub })
+      return added
+    })
     surroundings.print(
       args.values.json ? JSON.stringify(shown(user)) : `Created the user ${user.username}, sub ${user.sub}`,
     )
@@ -114,10 +117,11 @@ const setPassword: Command = {
   async run(args, surroundings) {
     const username = onlyOperand(args, 'NAME')
     const password = await readPassword(args, surroundings)
-    await withStore(surroundings, async (store) => {
+    await withStore(surroundings, async (store, audit) => {
       const user = await requireUser(store, username)
       const passwordHash = await withHashing((hashing) => hashing.hash(password))
       await store.users.change(user.sub, withPassword(user, passwordHash))
+      audit({ event: 'user.password_changed', sub: user.sub })
     })
     surroundings.print('The password is set; every session of the user has ended')
     return 0
@@ -133,9 +137,10 @@ const setClaims: Command = {
     const username = onlyOperand(args, 'NAME')
     if (args.values.claims === undefined) throw new UsageError('--claims JSON is missing')
     const claims = readClaims(String(args.values.claims))
-    await withStore(surroundings, async (store) => {
+    await withStore(surroundings, async (store, audit) => {
       const user = await requireUser(store, username)
       await store.users.change(user.sub, { claims })
+      audit({ event: 'user.changed', sub: user.sub, changed: ['claims'] })
     })
     surroundings.print('The claims are set')
     return 0
@@ -146,6 +151,7 @@ const setClaims: Command = {
 function oneUser(
   verb: string,
   summary: string,
+  event: AuditEventName,
   act: (store: Store, user: User) => Promise<unknown>,
   done: string,
 ): Command {
@@ -156,7 +162,11 @@ function oneUser(
     options: {},
     async run(args, surroundings) {
       const username = onlyOperand(args, 'NAME')
-      await withStore(surroundings, async (store) => act(store, await requireUser(store, username)))
+      await withStore(surroundings, async (store, audit) => {
+        const user = await requireUser(store, username)
+        await act(store, user)
+        audit({ event, sub: user.sub })
+      })
       surroundings.print(done)
       return 0
     },
@@ -166,7 +176,7 @@ function oneUser(
 const list: Command = {
   name: 'user list',
   operands: '',
-  summary: 'list the users of the built-in directory',
+  summary: 'list the users: of the built-in directory, and those whom the verify webhook vouched for',
   options: JSON_OPTION,
   async run(args, surroundings) {
     noOperands(args)
@@ -196,12 +206,14 @@ export const USER_COMMANDS: readonly Command[] = [
   oneUser(
     'disable',
     'keep a user from signing in, and end every session of the user',
+    'user.disabled',
     (store, user) => store.users.change(user.sub, withoutAccess(user)),
     'The user is disabled; every session has ended',
   ),
   oneUser(
     'enable',
     'let a disabled user sign in again',
+    'user.enabled',
     (store, user) => store.users.change(user.sub, { disabled: false }),
     'The user may sign in again',
   ),
@@ -210,6 +222,7 @@ export const USER_COMMANDS: readonly Command[] = [
   oneUser(
     'delete',
     'delete a user, and end every session of the user',
+    'user.deleted',
     (store, user) => store.users.delete(user),
     'The user is deleted; every session has ended',
   ),

@@ -1,3 +1,4 @@
+import { type Audit, type AuditRecord, recordOf } from '../audit/event.ts'
 import { readConfig } from '../config/config.ts'
 import type { Store } from '../stores/contract.ts'
 import { openStore, untilReachable } from '../stores/open-store.ts'
@@ -6,12 +7,18 @@ import { CommandError, type Surroundings } from './command.ts'
 /** A person waits; a server that is being restarted should not make the command fail. */
 const PATIENCE_MS = 3000
 
-/** Opens the store that a running server uses, for one command. */
+/**
+ * Opens the store that a running server uses, for one command.
+ *
+ * What the command tells as audit events is in the store's trail when this returns. A trail that cannot be written is
+ * said, and undoes nothing.
+ */
 export async function withStore<T>(
-  { environment }: Surroundings,
-  work: (store: Store) => Promise<T>,
+  { environment, tell }: Surroundings,
+  work: (store: Store, audit: Audit) => Promise<T>,
 ): Promise<T> {
   const config = readConfig(environment)
+  const records: AuditRecord[] = []
   let reason: string | undefined
   const store = openStore(config.store, {
     waitReplicas: config.waitReplicas,
@@ -25,8 +32,13 @@ export async function withStore<T>(
         `The store of STORE_URL does not answer${reason ? ` (${reason})` : ''}: is it running?`,
       )
     })
-    return await work(store)
+    return await work(store, (event) => records.push(recordOf(event)))
   } finally {
+    if (records.length > 0 && config.auditStreamLength > 0) {
+      await store.audit
+        .append(records, config.auditStreamLength)
+        .catch(() => tell('It is done, but the audit trail in the store could not be written'))
+    }
     await store.close()
   }
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { isAudience } from '../accounts/client.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
+import { parseWebhookSecrets } from '../webhooks/signing.ts'
 
 /** The effective configuration. Durations are seconds. */
 export interface Config {
@@ -21,6 +22,14 @@ export interface Config {
   readonly defaultAudience: string
   readonly trustProxy: readonly string[]
   readonly logLevel: LogLevel
+  /** Empty where there is none. */
+  readonly verifyWebhookUrl: string
+  readonly verifyWebhookSecret: string
+  readonly auditLog: string
+  readonly auditStreamLength: number
+  /** Empty where there is none. */
+  readonly auditWebhookUrl: string
+  readonly auditWebhookSecret: string
 }
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -105,6 +114,37 @@ export const VARIABLES = {
   ),
   trustProxy: variable('TRUST_PROXY', '', 'CIDR list of proxies whose X-Forwarded-For counts', cidrList),
   logLevel: variable('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), oneOf(LOG_LEVELS)),
+  verifyWebhookUrl: variable(
+    'VERIFY_WEBHOOK_URL',
+    '',
+    'verifies users without a password here; https unless loopback',
+    webhookUrl,
+  ),
+  verifyWebhookSecret: variable(
+    'VERIFY_WEBHOOK_SECRET',
+    '',
+    'whsec_…, which signs what goes there',
+    webhookSecret,
+  ),
+  auditLog: variable('AUDIT_LOG', 'stdout', 'stdout (the log), stderr, or a file', auditLog),
+  auditStreamLength: variable(
+    'AUDIT_STREAM_LENGTH',
+    '10000',
+    'audit events kept in the store for pawl audit list; 0 for none',
+    (text) => wholeNumber(text, 0, 10_000_000),
+  ),
+  auditWebhookUrl: variable(
+    'AUDIT_WEBHOOK_URL',
+    '',
+    'gets every audit event; https unless loopback',
+    webhookUrl,
+  ),
+  auditWebhookSecret: variable(
+    'AUDIT_WEBHOOK_SECRET',
+    '',
+    'whsec_…, which signs what goes there',
+    webhookSecret,
+  ),
 }
 
 /**
@@ -143,17 +183,29 @@ export function readConfig(environment: Environment): Config {
   if (port === 0 && environment.ISSUER === undefined && environment.ISSUER_FILE === undefined) {
     faults.push('ISSUER must be given when PORT is 0: its default is made of the port')
   }
+  for (const name of ['VERIFY_WEBHOOK', 'AUDIT_WEBHOOK']) {
+    const [url, secret] = [`${name}_URL`, `${name}_SECRET`]
+    if (isGiven(environment, url) && !isGiven(environment, secret))
+      faults.push(`${secret} must be given with ${url}`)
+    if (isGiven(environment, secret) && !isGiven(environment, url))
+      faults.push(`${url} must be given with ${secret}`)
+  }
   if (faults.length > 0) throw new ConfigError(faults)
   const { url, location } = effective.storeUrl
   return { ...effective, storeUrl: url, store: location }
 }
 
+/** What `describeConfig` never shows. */
+const SECRETS: ReadonlySet<keyof Config> = new Set(['verifyWebhookSecret', 'auditWebhookSecret'])
+
 /** The configuration as it may be shown: by variable name, secrets redacted. */
 export function describeConfig(config: Config): Record<string, string | number | readonly string[]> {
+  const shown = (key: Exclude<keyof Config, 'store'>) =>
+    SECRETS.has(key) && config[key] !== '' ? '***' : config[key]
   return Object.fromEntries(
     Object.entries(VARIABLES).map(([key, { name }]) => [
       name,
-      key === 'storeUrl' ? redactStoreUrl(config.storeUrl) : config[key as Exclude<keyof Config, 'store'>],
+      key === 'storeUrl' ? redactStoreUrl(config.storeUrl) : shown(key as Exclude<keyof Config, 'store'>),
     ]),
   )
 }
@@ -165,6 +217,10 @@ function variable<T>(
   read: (text: string) => T,
 ): Variable<T> {
   return { name, fallback, meaning, read }
+}
+
+function isGiven(environment: Environment, name: string): boolean {
+  return Boolean(environment[name]) || environment[`${name}_FILE`] !== undefined
 }
 
 function textOf(environment: Environment, name: string): string | undefined {
@@ -232,6 +288,30 @@ function issuerUrl(text: string): string {
   if (!/^[A-Za-z0-9._~/-]*$/.test(url.pathname)) {
     throw new TypeError('must have a path of letters, digits and . _ ~ - only')
   }
+  return text
+}
+
+function webhookUrl(text: string): string {
+  if (text === '') return text
+  if (!URL.canParse(text)) throw new TypeError('must be a URL')
+  const url = new URL(text)
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
+    throw new TypeError('must be https, except on loopback')
+  }
+  // It is shown and logged; what is secret belongs in the secret.
+  if (url.username || url.password || url.search || url.hash || text.includes('#')) {
+    throw new TypeError('must hold no credentials, no query and no fragment')
+  }
+  return text
+}
+
+function webhookSecret(text: string): string {
+  if (text !== '') parseWebhookSecrets(text)
+  return text
+}
+
+function auditLog(text: string): string {
+  if (text === '') throw new TypeError('must be stdout, stderr or the path of a file')
   return text
 }
 

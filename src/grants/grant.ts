@@ -1,12 +1,13 @@
 import type { Client } from '../accounts/client.ts'
 import type { ExtraClaims } from '../accounts/extra-claims.ts'
 import type { PasswordHashing } from '../accounts/password-hashing.ts'
+import type { Audit } from '../audit/event.ts'
 import type { Form } from '../oauth/form.ts'
 import type { Store } from '../stores/contract.ts'
 import type { Sender } from '../tokens/family.ts'
 import type { RefreshSecretRing } from '../tokens/refresh-token.ts'
 import type { Sign, SigningKeys } from '../tokens/signing-key.ts'
-import type { Audit } from './audit.ts'
+import type { VerifyWebhook } from '../webhooks/verify-webhook.ts'
 import type { AuthenticatedClient } from './authenticate-client.ts'
 import type { FailureThrottle } from './failure-throttle.ts'
 
@@ -14,6 +15,8 @@ import type { FailureThrottle } from './failure-throttle.ts'
 export interface TokenServices {
   readonly store: Store
   readonly passwords: PasswordHashing
+  /** Where users without a password here are verified, if anywhere. */
+  readonly verifyWebhook: VerifyWebhook | undefined
   readonly signing: SigningKeys
   readonly sign: Sign
   readonly refreshSecrets: RefreshSecretRing

@@ -20,13 +20,13 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
   if (scope && !isWithin(scope, client.scopes)) {
     throw new OAuthError('invalid_scope', 'The scope is beyond what the client may ask for')
   }
-  const refused = (reason: string) => {
-    audit({ event: 'sign_in.failed', client_id: client.clientId, reason, ...sender })
+  const refused = (reason: string, sub?: string) => {
+    audit({ event: 'sign_in.failed', client_id: client.clientId, ...(sub && { sub }), reason, ...sender })
     return new OAuthError('invalid_grant', 'The username or the password is wrong', reason)
   }
 
-  const verified = await verifyUser(services, { username, password })
-  if ('refused' in verified) throw refused(verified.refused)
+  const verified = await verifyUser(services, { username, password, clientId: client.clientId })
+  if ('refused' in verified) throw refused(verified.refused, verified.sub)
   const { user } = verified
 
   const handle = newHandle(userLocator(user.sub))
@@ -48,7 +48,7 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
     idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
     maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
   })
-  if (!begun) throw refused('the account changed meanwhile')
+  if (!begun) throw refused('the account changed meanwhile', user.sub)
 
   notes.sid = sid
   audit({ event: 'sign_in.succeeded', client_id: client.clientId, sub: user.sub, sid, ...sender })

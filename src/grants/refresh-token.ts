@@ -1,8 +1,8 @@
+import type { AuditEvent } from '../audit/event.ts'
 import { OAuthError, UnavailableError } from '../oauth/errors.ts'
 import type { AdvanceRequest, FamilyView } from '../stores/contract.ts'
 import type { Decision } from '../tokens/decision.ts'
 import { familyIdOf, readRefreshToken } from '../tokens/refresh-token.ts'
-import type { AuditEvent } from './audit.ts'
 import type { Grant, Granted } from './grant.ts'
 import { judge, withoutWithdrawn } from './judge.ts'
 

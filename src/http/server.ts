@@ -2,19 +2,24 @@ import type { AddressInfo } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { Logger } from 'pino'
 import { IN_SERVER, startPasswordHashing } from '../accounts/password-hashing.ts'
-import type { Config } from '../config/config.ts'
-import type { AuditEvent } from '../grants/audit.ts'
+import { type Config, describeConfig } from '../config/config.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
 import { ensureKeys, loadKeys } from '../keys/key-files.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
+import { parseWebhookSecrets } from '../webhooks/signing.ts'
+import { createVerifyWebhook } from '../webhooks/verify-webhook.ts'
 import { createApp } from './app.ts'
+import { startAuditing } from './auditing.ts'
 import { createManagementApp, type Readiness } from './management-app.ts'
 
 /** Failed client authentications from one network, in this time. */
 const CLIENT_FAILURES = 100
 const CLIENT_FAILURES_SECONDS = 60
+
+/** What the receivers of audit events get when the server stops. Requests under way may have taken six seconds of ten. */
+const AUDIT_LAST_CHANCE_MS = 2000
 
 /** A server that listens. */
 export interface RunningServer {
@@ -43,9 +48,8 @@ export async function startServer(
     onChange: (state, reason) =>
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
+  const auditing = startAuditing(config, store.audit, log, flushLog)
   const passwords = startPasswordHashing(IN_SERVER)
-  // Whatever else is too much, audit events are not.
-  const audits = log.child({ audit: true }, { level: log.level === 'silent' ? 'silent' : 'info' })
   const services: TokenServices = {
     store,
     passwords,
@@ -53,11 +57,8 @@ export async function startServer(
     // With a core to spare, the event loop goes on while the other one signs.
     sign: availableParallelism() > 1 ? signOnPool : signOnThread,
     refreshSecrets: keys.refresh,
-    audit: (event: AuditEvent) => {
-      audits.info(event, event.event)
-      // Log lines go out together after a moment; these do not wait.
-      flushLog()
-    },
+    verifyWebhook: verifyWebhookOf(config, log),
+    audit: auditing.audit,
     clientFailures: createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
     settings: config,
   }
@@ -65,6 +66,7 @@ export async function startServer(
   const app = await createApp({ services, log, trustProxy: config.trustProxy })
   const management = createManagementApp({ store, readiness, openapi: app.swagger() }, log)
 
+  let isListening = false
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= closeAll()
@@ -75,6 +77,8 @@ export async function startServer(
     await app.close()
     await management.close()
     await passwords.close()
+    if (isListening) auditing.audit({ event: 'server.stopped' })
+    await auditing.close(AUDIT_LAST_CHANCE_MS)
     await store.close()
   }
   try {
@@ -84,6 +88,8 @@ export async function startServer(
     await close()
     throw error
   }
+  isListening = true
+  auditing.audit({ event: 'server.started', configuration: describeConfig(config) })
   const urlOf = (address: AddressInfo | string | null) => {
     const { address: host, family, port } = address as AddressInfo
     return `http://${family === 'IPv6' ? `[${host}]` : host}:${port}`
@@ -94,4 +100,14 @@ export async function startServer(
     managementUrl: urlOf(management.server.address()),
     close,
   }
+}
+
+function verifyWebhookOf({ verifyWebhookUrl: url, verifyWebhookSecret }: Config, log: Logger) {
+  if (url === '') return undefined
+  return createVerifyWebhook({ url, secrets: parseWebhookSecrets(verifyWebhookSecret) }, (state, reason) =>
+    log[state === 'answers' ? 'info' : 'error'](
+      { verify_webhook: state, reason },
+      `the verify webhook ${state}`,
+    ),
+  )
 }

@@ -1,5 +1,6 @@
 import type { Client } from '../accounts/client.ts'
 import type { User } from '../accounts/user.ts'
+import type { AuditTrail } from '../audit/trail.ts'
 import type { Family, Lockstep, RevocationReason, Sender } from '../tokens/family.ts'
 
 /**
@@ -16,6 +17,7 @@ export interface Store {
   readonly clients: ClientStore
   readonly users: UserStore
   readonly families: FamilyStore
+  readonly audit: AuditTrail
   /** Resolves when the store answers. */
   ping(): Promise<void>
   close(): Promise<void>
@@ -43,9 +45,20 @@ export type ClientChange = Partial<Omit<Client, 'clientId' | 'createdAt'>>
 export interface UserStore {
   /** Takes as many round trips for a name that nobody has. */
   findByUsername(username: string): Promise<User | undefined>
+  find(sub: string): Promise<User | undefined>
   create(user: User): Promise<'created' | 'username_taken' | 'sub_taken'>
-  /** Replaces the named members. @returns false when there is no such user. */
-  change(sub: string, change: UserChange): Promise<boolean>
+  /**
+   * Replaces the named members.
+   *
+   * @param epoch where given, only while this is the user's.
+   * @returns false when there is no such user.
+   */
+  change(sub: string, change: UserChange, epoch?: number): Promise<boolean>
+  /** Gives the user another name, and sets the old one free. */
+  rename(
+    user: Pick<User, 'sub' | 'username'>,
+    username: string,
+  ): Promise<'renamed' | 'username_taken' | 'gone'>
   /** Ends every session of the user with the same write. @returns false when there was no such user. */
   delete(user: User): Promise<boolean>
   /** In no particular order. */

@@ -4,6 +4,7 @@ import {
   foldUsername,
   newEpoch,
   newSub,
+  subFault,
   type User,
   userLocator,
   usernameFault,
@@ -132,4 +133,13 @@ test('what ends sessions draws a new epoch, and nothing else changes', async (t)
   t.strictSame(Object.keys(withoutSessions(user)), ['epoch'])
   for (const change of [withPassword(user, 'new'), withoutAccess(user), withoutSessions(user)])
     t.not(change.epoch, 5)
+})
+
+test('a sub that comes from elsewhere', async (t) => {
+  for (const sub of ['1', '4711', 'auth0|5f7c', 'ada@example.com', 'urn:x:Y/z~_-', 'x'.repeat(255)]) {
+    t.equal(subFault(sub), undefined, sub)
+  }
+  for (const sub of ['', ' ', 'a b', 'a\n', 'é', '"', '\\', '\0', '\u007f', 'x'.repeat(256)]) {
+    t.match(subFault(sub), /^is not 1 to 255 printable/, JSON.stringify(sub))
+  }
 })

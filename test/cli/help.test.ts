@@ -24,6 +24,7 @@ const VERBS = [
   'session list',
   'session revoke',
   'store copy',
+  'audit list',
   'token inspect',
   'healthcheck',
 ]
@@ -51,7 +52,7 @@ t.test('help', async (t) => {
       t.match(stdout, new RegExp(`^  pawl ${verb}\\b.*\\w`, 'm'), `${line} lists ${verb}`)
     t.equal(stdout.match(/^ {2}pawl /gm)?.length, VERBS.length, 'and nothing that this test does not know')
   }
-  for (const noun of ['user', 'client', 'keys', 'session', 'store', 'token']) {
+  for (const noun of ['user', 'client', 'keys', 'session', 'store', 'audit', 'token']) {
     const { code, stdout } = await run(`${noun} --help`)
     t.equal(code, 0, noun)
     t.equal(stdout.match(/^ {2}pawl /gm)?.length, VERBS.filter((verb) => verb.startsWith(noun)).length)
@@ -86,6 +87,7 @@ t.test('what is no command: 64, and the way to help', async (t) => {
     ['session revoke', /one of ID, --user NAME and --client ID/],
     ['keys generate --use lock', /--use takes signing or refresh/],
     ['keys list x', /too many arguments/],
+    ['audit list x', /too many arguments/],
     ['token inspect', /TOKEN is missing/],
     ['dev --port x', /--port takes a port/],
     ['dev x', /too many arguments/],

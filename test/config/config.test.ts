@@ -8,6 +8,9 @@ import {
   readConfig,
 } from '../../src/config/config.ts'
 
+const WHSEC = `whsec_${'c2VjcmV0'.repeat(4)}`
+const SECRET_FAULT = 'must be whsec_ and the base64 of 24 to 64 bytes; or two such, with a space between them'
+
 function faultsOf(t: Test, environment: Environment): readonly string[] {
   try {
     readConfig(environment)
@@ -37,6 +40,12 @@ test('the defaults', async (t) => {
     defaultAudience: 'http://localhost:9000',
     trustProxy: [],
     logLevel: 'info',
+    verifyWebhookUrl: '',
+    verifyWebhookSecret: '',
+    auditLog: 'stdout',
+    auditStreamLength: 10_000,
+    auditWebhookUrl: '',
+    auditWebhookSecret: '',
   })
 })
 
@@ -78,6 +87,12 @@ test('every variable is read', async (t) => {
     DEFAULT_AUDIENCE: 'https://api.example',
     TRUST_PROXY: '10.0.0.0/8, 192.168.1.1 fd00::/8',
     LOG_LEVEL: 'debug',
+    VERIFY_WEBHOOK_URL: 'https://users.internal/verify',
+    VERIFY_WEBHOOK_SECRET: WHSEC,
+    AUDIT_LOG: '/var/log/pawl-audit.log',
+    AUDIT_STREAM_LENGTH: '0',
+    AUDIT_WEBHOOK_URL: 'http://127.0.0.1:8080',
+    AUDIT_WEBHOOK_SECRET: `${WHSEC} ${WHSEC}`,
   })
   t.strictSame(config, {
     issuer: 'https://login.example/pawl',
@@ -96,6 +111,12 @@ test('every variable is read', async (t) => {
     defaultAudience: 'https://api.example',
     trustProxy: ['10.0.0.0/8', '192.168.1.1', 'fd00::/8'],
     logLevel: 'debug',
+    verifyWebhookUrl: 'https://users.internal/verify',
+    verifyWebhookSecret: WHSEC,
+    auditLog: '/var/log/pawl-audit.log',
+    auditStreamLength: 0,
+    auditWebhookUrl: 'http://127.0.0.1:8080',
+    auditWebhookSecret: `${WHSEC} ${WHSEC}`,
   })
 })
 
@@ -115,9 +136,19 @@ test('every fault is told at once, each with the name of its variable', async (t
     DEFAULT_AUDIENCE: 'two words',
     TRUST_PROXY: 'yes',
     LOG_LEVEL: 'loud',
+    VERIFY_WEBHOOK_URL: 'http://users.internal',
+    VERIFY_WEBHOOK_SECRET: 'hunter2',
+    AUDIT_LOG: '',
+    AUDIT_STREAM_LENGTH: 'all',
+    AUDIT_WEBHOOK_URL: 'https://ada:hunter2@siem.example',
+    AUDIT_WEBHOOK_SECRET: 'whsec_AAAA',
   })
   t.strictSame([...faults].sort(), [
     'ACCESS_TOKEN_TTL must be a whole number of seconds from 1 to 86400',
+    'AUDIT_LOG must be stdout, stderr or the path of a file',
+    'AUDIT_STREAM_LENGTH must be a whole number from 0 to 10000000',
+    `AUDIT_WEBHOOK_SECRET ${SECRET_FAULT}`,
+    'AUDIT_WEBHOOK_URL must hold no credentials, no query and no fragment',
     'DEFAULT_AUDIENCE must be 1 to 255 printable characters without a space',
     'HOST must be a host name or an address',
     'ISSUER must be https, except on loopback',
@@ -131,6 +162,8 @@ test('every fault is told at once, each with the name of its variable', async (t
     'REFRESH_TOKEN_MAX_TTL must be a whole number of seconds from 1 to 316224000',
     'STORE_URL is none of lmdb:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis-sentinel://H1:P,H2:P/NAME or redis-cluster://H1:P,H2:P',
     'TRUST_PROXY must be a list of addresses or networks such as 10.0.0.0/8, with commas between them',
+    `VERIFY_WEBHOOK_SECRET ${SECRET_FAULT}`,
+    'VERIFY_WEBHOOK_URL must be https, except on loopback',
   ])
 })
 
@@ -178,6 +211,33 @@ test('settings that do not go together', async (t) => {
   t.strictSame(faultsOf(t, { REFRESH_TOKEN_IDLE_TTL: '100', REFRESH_TOKEN_MAX_TTL: '100' }), [])
   t.match(faultsOf(t, { PORT: '0' }), [/^ISSUER must be given when PORT is 0/])
   t.strictSame(faultsOf(t, { PORT: '0', MANAGEMENT_PORT: '0', ISSUER: 'http://localhost' }), [])
+})
+
+test('webhooks: an address and a secret, or neither', async (t) => {
+  for (const name of ['VERIFY_WEBHOOK', 'AUDIT_WEBHOOK']) {
+    const [url, secret] = [`${name}_URL`, `${name}_SECRET`]
+    t.strictSame(faultsOf(t, { [url]: 'https://a.example' }), [`${secret} must be given with ${url}`])
+    t.strictSame(faultsOf(t, { [secret]: WHSEC }), [`${url} must be given with ${secret}`])
+    t.strictSame(faultsOf(t, { [url]: '', [secret]: '' }), [], 'empty is none')
+    const dir = t.testdir({ secret: `${WHSEC}\n` })
+    const fromFile = { [url]: 'https://a.example', [`${secret}_FILE`]: join(dir, 'secret') }
+    t.strictSame(faultsOf(t, fromFile), [])
+    t.notMatch(JSON.stringify(describeConfig(readConfig(fromFile))), 'whsec_', 'it is not shown')
+    t.match(describeConfig(readConfig(fromFile)), { [secret]: '***' })
+    const bad: [string, RegExp][] = [
+      ['users.internal', /must be a URL/],
+      ['ftp://127.0.0.1', /must be https/],
+      ['http://10.0.0.1', /must be https/],
+      ['https://a.example/?token=hunter2', /no query/],
+      ['https://a.example/#', /no fragment/],
+    ]
+    for (const [text, fault] of bad) t.match(faultsOf(t, { [url]: text, [secret]: WHSEC }), [fault], text)
+    const none = ['whsec_', `${WHSEC}  ${WHSEC}`, `${WHSEC} `, WHSEC.slice(6), `${WHSEC} ${WHSEC} ${WHSEC}`]
+    for (const text of [...none, 'whsec_c2VjcmV0', `whsec_${'c2VjcmV0'.repeat(11)}`, `${WHSEC}!`]) {
+      const faults = faultsOf(t, { [url]: 'https://a.example', [secret]: text })
+      t.strictSame(faults, [`${secret} ${SECRET_FAULT}`], text)
+    }
+  }
 })
 
 test('a value may be in a file', async (t) => {
@@ -317,6 +377,12 @@ test('what is shown: by name, in full, and without secrets', async (t) => {
     DEFAULT_AUDIENCE: 'http://localhost:9000',
     TRUST_PROXY: [],
     LOG_LEVEL: 'info',
+    VERIFY_WEBHOOK_URL: '',
+    VERIFY_WEBHOOK_SECRET: '',
+    AUDIT_LOG: 'stdout',
+    AUDIT_STREAM_LENGTH: 10_000,
+    AUDIT_WEBHOOK_URL: '',
+    AUDIT_WEBHOOK_SECRET: '',
   })
   const urls = [
     'redis://:hunter2@store',

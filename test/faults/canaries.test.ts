@@ -18,6 +18,7 @@ import {
 } from '../support/http-client.ts'
 import { type CliResult, runCli } from '../support/processes.ts'
 import { until } from '../support/until.ts'
+import { respond, startReceiver } from '../support/webhook-receiver.ts'
 
 /** Secrets that were driven through the program, and what each of them looks like wherever it might turn up. */
 class Canaries {
@@ -61,8 +62,18 @@ for (const kind of STORE_KINDS) {
   t.test(`no secret in any log line, on ${kind}`, async (t) => {
     const canaries = new Canaries()
     const storePassword = canaries.draw('the store’s password')
+    const [elsewhere, auditor] = [await startReceiver(t), await startReceiver(t)]
+    elsewhere.answer = (_, response) => respond(response, { result: 'unknown' })
+    for (const { secret } of [elsewhere, auditor])
+      canaries.add('a webhook’s secret', secret.slice('whsec_'.length))
     const deployment = await deploy(t, kind, {
-      env: { LOG_LEVEL: 'trace' },
+      env: {
+        LOG_LEVEL: 'trace',
+        VERIFY_WEBHOOK_URL: elsewhere.url,
+        VERIFY_WEBHOOK_SECRET: elsewhere.secret,
+        AUDIT_WEBHOOK_URL: auditor.url,
+        AUDIT_WEBHOOK_SECRET: auditor.secret,
+      },
       redis: { password: storePassword, aof: 'always' },
     })
     const { redis, env } = deployment
@@ -163,6 +174,41 @@ for (const kind of STORE_KINDS) {
       })
     })
 
+    t.test('users who live elsewhere', async (t) => {
+      const other = {
+        ...passwordForm,
+        username: 'elsewhere',
+        password: canaries.draw('password of elsewhere'),
+      }
+      const answers: (typeof elsewhere.answer)[] = [
+        (_, response) => respond(response, { result: 'ok', sub: 'elsewhere' }),
+        ({ json }, response) => respond(response, { result: 'denied', reason: json.password }),
+        ({ body }, response) => response.writeHead(500, { 'x-body': encodeURIComponent(body) }).end(body),
+        ({ body }, response) => response.end(`<html>${body}`),
+        ({ json }, response) => respond(response, { result: json.password }),
+        ({ json }, response) => respond(response, { result: 'ok', sub: `${json.password} ${json.username}` }),
+        ({ json }, response) => respond(response, { result: 'ok', sub: 'x', claims: json.password }),
+        ({ json }, response) =>
+          response.writeHead(302, { location: `${elsewhere.url}?${String(json.password)}` }).end(),
+        (_, response) => response.destroy(),
+        (_, response) => respond(response, { result: 'ok', sub: 'elsewhere', store: true }),
+      ]
+      const statuses: number[] = []
+      for (const answer of answers) {
+        elsewhere.answer = answer
+        const told = await tell(other)
+        statuses.push(told.status)
+        if (told.status === 200) canaries.addTokens(told.json as unknown as Tokens)
+        else t.strictSame(canaries.foundIn(JSON.stringify([told.headers, told.text])), [], 'the answer')
+      }
+      t.strictSame(statuses, [200, 400, 503, 503, 503, 503, 503, 503, 503, 200])
+      elsewhere.answer = (_, response) => respond(response, { result: 'unknown' })
+      await cli(['user', 'list', '--json'])
+      await cli(['audit', 'list'])
+      await cli(['audit', 'list', '--json'])
+      t.match(fromCli.at(-1)?.stdout, /"sub":"elsewhere"/, 'there is a trail to search')
+    })
+
     t.test('what is no request of ours', async () => {
       const query = () =>
         `?password=${canaries.draw('query password')}&refresh_token=${canaries.draw('query token')}`
@@ -241,6 +287,12 @@ for (const kind of STORE_KINDS) {
         [{ STORE_URL: '', STORE_URL_FILE: file }, ['serve'], 78],
         [{ ISSUER: `https://user:${canaries.draw('a password in the issuer')}@host` }, ['serve'], 78],
         [{ STORE_URL: unreachable }, ['serve', '--check-config'], 0],
+        [{ VERIFY_WEBHOOK_SECRET: canaries.draw('a bad webhook secret') }, ['serve'], 78],
+        [
+          { AUDIT_WEBHOOK_URL: `https://user:${canaries.draw('a password in a webhook’s address')}@host` },
+          ['serve'],
+          78,
+        ],
         [
           {
             STORE_URL: `redis-sentinel://:${canaries.draw('p')}@h:1/n?sentinel_password=${canaries.draw('s')}`,
@@ -332,6 +384,8 @@ for (const kind of STORE_KINDS) {
       )
       t.strictSame(canaries.foundIn(log), [], 'the log')
       t.strictSame(canaries.foundIn(server.stderr), [], 'stderr of the server')
+      t.ok(auditor.received.length > 20, 'there are delivered events to search')
+      for (const { body } of auditor.received) t.strictSame(canaries.foundIn(body), [], 'a delivered event')
       for (const { stdout, stderr } of fromCli) {
         t.strictSame(canaries.foundIn(stdout), [], 'stdout of a command')
         t.strictSame(canaries.foundIn(stderr), [], 'stderr of a command')

@@ -63,7 +63,7 @@ const ROWS: readonly Row[] = [
     name: 'password changed',
     change: async (store, name) => {
       const user = await userOf(store, name)
-      await store.users.change(user.sub, withPassword(user, user.passwordHash))
+      await store.users.change(user.sub, withPassword(user, String(user.passwordHash)))
     },
     gives: 'invalid_grant',
   },

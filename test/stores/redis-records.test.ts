@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { hashClientSecret } from '../../src/accounts/client.ts'
 import { userLocator, withPassword } from '../../src/accounts/user.ts'
+import { recordOf } from '../../src/audit/event.ts'
 import { NO_LOCKSTEP } from '../../src/tokens/family.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { openHandle } from './handles.ts'
@@ -37,7 +38,7 @@ const keysOf = (redis: RedisServer, pattern = '*') => redis.cli('KEYS', pattern)
 
 test('every key is one of the documented, and whatever ends has an end', async (t) => {
   const { redis, store } = await begin(t)
-  t.equal(KEYS.length, 6, 'docs/storage.md is understood')
+  t.equal(KEYS.length, 7, 'docs/storage.md is understood')
 
   const client = someClient({ type: 'confidential', secretHash: hashClientSecret('x') })
   await store.clients.create(client)
@@ -61,6 +62,8 @@ test('every key is one of the documented, and whatever ends has an end', async (
   const deleted = await signedIn(store)
   await store.users.delete(deleted.user)
   await store.clients.delete(client.clientId)
+  await store.users.rename(user, `Married ${user.username}`)
+  await store.audit.append([recordOf({ event: 'user.changed', sub: user.sub })], 10)
 
   const keys = await keysOf(redis)
   t.strictSame(

@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import type { Client } from '../../accounts/client.ts'
 import type { User } from '../../accounts/user.ts'
+import type { AuditRecord } from '../../audit/event.ts'
 import type { Family } from '../../tokens/family.ts'
 import type { Store } from '../contract.ts'
 import { answersWithin } from '../in-time.ts'
+import { lmdbAudit } from './audit.ts'
 import { lmdbClients } from './clients.ts'
 import { lmdbFamilies } from './families.ts'
 import { startSweep } from './sweep.ts'
@@ -18,6 +20,7 @@ export function openDatabases(root: RootDatabase) {
     users: root.openDB<User, string>({ name: 'users' }),
     usernames: root.openDB<string, string>({ name: 'usernames' }),
     families: root.openDB<Family, string>({ name: 'families' }),
+    audit: root.openDB<AuditRecord, number>({ name: 'audit' }),
   }
 }
 
@@ -74,6 +77,7 @@ export function openLmdbStore(folder: string): Store {
     clients: lmdbClients(databases, durably),
     users: lmdbUsers(databases, durably),
     families: lmdbFamilies(databases, durably),
+    audit: lmdbAudit(databases, durably),
     async ping() {
       root.getStats()
     },

@@ -9,6 +9,11 @@ export function lmdbUsers({ users, usernames }: Databases, durably: Durably): Us
       const locator = usernames.get(usernameKey(username))
       return locator === undefined ? undefined : users.get(locator)
     },
+    async find(sub) {
+      users.resetReadTxn()
+      const user = users.get(userLocator(sub))
+      return user?.sub === sub ? user : undefined
+    },
     create: (user) =>
       durably(() => {
         const locator = userLocator(user.sub)
@@ -18,13 +23,25 @@ export function lmdbUsers({ users, usernames }: Databases, durably: Durably): Us
         void users.put(locator, user)
         return 'created'
       }),
-    change: (sub, change) =>
+    change: (sub, change, epoch) =>
       durably(() => {
         const locator = userLocator(sub)
         const user = users.get(locator)
-        if (!user) return false
+        if (!user || (epoch !== undefined && user.epoch !== epoch)) return false
         void users.put(locator, { ...user, ...change })
         return true
+      }),
+    rename: ({ sub, username: before }, username) =>
+      durably(() => {
+        const locator = userLocator(sub)
+        const user = users.get(locator)
+        if (!user) return 'gone'
+        const owner = usernames.get(usernameKey(username))
+        if (owner !== undefined && owner !== locator) return 'username_taken'
+        if (usernames.get(usernameKey(before)) === locator) void usernames.remove(usernameKey(before))
+        void usernames.put(usernameKey(username), locator)
+        void users.put(locator, { ...user, username })
+        return 'renamed'
       }),
     delete: (user) =>
       durably(() => {

@@ -24,6 +24,7 @@ export interface Commands {
   familyAdopt(family: string, index: string, ...args: Value[]): Promise<0 | 1>
   usernameReplace(usernames: string, name: string, from: string, to: string): Promise<0 | 1>
   usernameRelease(usernames: string, name: string, sub: string): Promise<0 | 1>
+  userChange(user: string, epoch: number | '', ...fields: Value[]): Promise<0 | 1>
   recordCreate(record: string, ...fields: Value[]): Promise<0 | 1>
   recordChange(record: string, ...fields: Value[]): Promise<0 | 1>
 }

@@ -15,5 +15,8 @@ export const CLIENTS_KEY = 'pawl:clients'
 /** The hash from a name's digest to the `sub` of its user. */
 export const USERNAMES_KEY = 'pawl:usernames'
 
+/** The stream of the latest audit events. */
+export const AUDIT_KEY = 'pawl:audit'
+
 /** Where to look for the user of a name that nobody has, so that it takes as many looks. */
 export const nobodysKey = (username: string) => userKey(userLocator(usernameKey(username)))

@@ -1,4 +1,5 @@
 import type { Store } from '../contract.ts'
+import { redisAudit } from './audit.ts'
 import { redisClients } from './clients.ts'
 import { connect, type RedisLocation, type RedisSettings } from './connection.ts'
 import { redisFamilies } from './families.ts'
@@ -11,6 +12,7 @@ export function openRedisStore(location: RedisLocation, settings: RedisSettings)
     clients: redisClients(connection),
     users: redisUsers(connection),
     families: redisFamilies(connection),
+    audit: redisAudit(connection),
     async ping() {
       await connection.ask((redis) => redis.ping())
     },

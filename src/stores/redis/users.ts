@@ -15,6 +15,11 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
       return find(sub === null ? nobodysKey(username) : keyOf(sub))
     },
 
+    async find(sub) {
+      const user = await find(keyOf(sub))
+      return user?.sub === sub ? user : undefined
+    },
+
     // Name and record are in two slots of a cluster. The record comes first, under a sub that nobody can know yet; so a
     // name whose user has no record is that of a deleted user, and free.
     async create(user) {
@@ -39,8 +44,28 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
       }
     },
 
-    async change(sub, change) {
-      return (await durably((redis) => redis.recordChange(keyOf(sub), ...fieldsOf(change)))) === 1
+    async change(sub, change, epoch) {
+      const expected = epoch ?? ''
+      return (await durably((redis) => redis.userChange(keyOf(sub), expected, ...fieldsOf(change)))) === 1
+    },
+
+    // The new name first, then the record, then the old name: left half done it has two names, and the next one mends it.
+    async rename({ sub, username: before }, username) {
+      const [from, to] = [usernameKey(before), usernameKey(username)]
+      if (from !== to) {
+        const taken = await durably((redis) => redis.hsetnx(USERNAMES_KEY, to, sub))
+        const owner = taken === 1 ? sub : await ask((redis) => redis.hget(USERNAMES_KEY, to))
+        if (owner !== sub) {
+          // A name whose user has no record is that of a deleted user.
+          if (owner === null || (await find(keyOf(owner)))) return 'username_taken'
+          const replaced = await durably((redis) => redis.usernameReplace(USERNAMES_KEY, to, owner, sub))
+          if (replaced === 0) return 'username_taken'
+        }
+      }
+      const changed = await durably((redis) => redis.recordChange(keyOf(sub), ...fieldsOf({ username })))
+      const obsolete = changed === 1 ? from : to
+      if (from !== to) await ask((redis) => redis.usernameRelease(USERNAMES_KEY, obsolete, sub))
+      return changed === 1 ? 'renamed' : 'gone'
     },
 
     // The record first: from then on every session of the user is refused, whatever becomes of the name.

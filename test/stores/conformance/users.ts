@@ -85,6 +85,54 @@ export async function testUsers(t: Test, store: Store, other: Store): Promise<vo
     t.equal(await store.users.findByUsername(stranger.username), undefined, 'none came of it')
   })
 
+  await t.test('a user is found by sub', async (t) => {
+    const user = someUser({ sub: `staff|${newEpoch()}`, username: `elsewhere ${newEpoch()}` })
+    t.equal(await store.users.find(user.sub), undefined)
+    await store.users.create(user)
+    t.strictSame(await other.users.find(user.sub), user)
+    t.equal(await store.users.find(''), undefined)
+  })
+
+  await t.test('a user without a password, who gets one', async (t) => {
+    const { passwordHash = '', ...user } = someUser()
+    await store.users.create(user)
+    t.strictSame(await other.users.findByUsername(user.username), user)
+    await store.users.change(user.sub, { passwordHash })
+    t.strictSame(await other.users.findByUsername(user.username), { ...user, passwordHash })
+  })
+
+  await t.test('a change while the epoch is as it was', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    t.equal(await store.users.change(user.sub, { claims: { a: 1 } }, user.epoch), true)
+    t.equal(await other.users.change(user.sub, { epoch: 5 }, user.epoch), true)
+    t.equal(await store.users.change(user.sub, { claims: { a: 2 } }, user.epoch), false)
+    t.equal(await store.users.change(user.sub, {}, 0), false)
+    t.strictSame(await store.users.find(user.sub), { ...user, claims: { a: 1 }, epoch: 5 })
+    t.equal(await store.users.change(someUser().sub, { claims: {} }, user.epoch), false)
+  })
+
+  await t.test('another name: the old one is free, sessions go on', async (t) => {
+    const { user, begun } = await signedIn(store)
+    const renamed = { ...user, username: `Married ${user.sub}` }
+    t.equal(await store.users.rename(user, renamed.username), 'renamed')
+    t.equal(await other.users.findByUsername(user.username), undefined)
+    t.strictSame(await other.users.findByUsername(renamed.username.toUpperCase()), renamed)
+    t.equal((await other.families.advance(turn(begun, 0))).applied, true)
+    t.equal(await store.users.create(someUser({ username: user.username })), 'created')
+    t.equal(await store.users.rename(renamed, user.username), 'username_taken')
+    t.strictSame(await store.users.find(user.sub), renamed)
+    const spelt = { ...user, username: renamed.username.toUpperCase() }
+    t.equal(await other.users.rename(renamed, spelt.username), 'renamed', 'another spelling of its own')
+    t.strictSame(await store.users.findByUsername(renamed.username), spelt)
+    const listed = (await listOf(store)).filter(({ sub }) => sub === user.sub)
+    t.strictSame(listed, [spelt], 'listed once')
+    await store.users.delete(spelt)
+    t.equal(await other.users.rename(spelt, `never ${user.sub}`), 'gone')
+    t.equal(await store.users.findByUsername(`never ${user.sub}`), undefined)
+    t.equal(await store.users.create(someUser({ username: `never ${user.sub}` })), 'created')
+  })
+
   await t.test('a deleted user is gone, and name and sub are free', async (t) => {
     const user = someUser()
     await store.users.create(user)

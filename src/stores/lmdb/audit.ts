@@ -1,0 +1,23 @@
+import type { AuditTrail } from '../../audit/trail.ts'
+import type { Databases, Durably } from './store.ts'
+
+/** The keys are whole numbers, each one more than the last: transactions come one after the other. */
+export function lmdbAudit({ audit }: Databases, durably: Durably): AuditTrail {
+  return {
+    append: (records, keep) =>
+      durably(() => {
+        let last = 0
+        for (const key of audit.getKeys({ reverse: true, limit: 1 })) last = key
+        for (const record of records) {
+          last += 1
+          void audit.put(last, record)
+        }
+        for (const key of [...audit.getKeys({ end: last - keep + 1 })]) void audit.remove(key)
+      }),
+    async *list(after) {
+      audit.resetReadTxn()
+      const range = after === undefined ? {} : { start: Number(after) + 1 }
+      for (const { key, value } of audit.getRange(range)) yield { cursor: String(key), record: value }
+    },
+  }
+}
