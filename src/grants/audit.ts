@@ -11,6 +11,9 @@ export interface AuditEvent {
     | 'refresh.too_far_ahead'
     | 'refresh.after_revocation'
     | 'session.revoked'
+    | 'key.generated'
+    | 'key.promoted'
+    | 'key.retired'
   readonly client_id?: string
   readonly sub?: string
   readonly sid?: string
@@ -21,6 +24,9 @@ export interface AuditEvent {
   readonly network?: string
   readonly agent?: string
   readonly reason?: string
+  /** The id of a signing key, or of a refresh-token secret. */
+  readonly kid?: string
+  readonly use?: 'signing' | 'refresh'
 }
 
 /** Takes an audit event; docs/audit-events.md is the vocabulary. */

@@ -6,10 +6,10 @@ import type { Config } from '../config/config.ts'
 import type { AuditEvent } from '../grants/audit.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
-import { ensureKeys, loadKeys } from '../keys/key-files.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
 import { createApp } from './app.ts'
+import { openKeyRings, rotateUnattended } from './key-rings.ts'
 import { createManagementApp, type Readiness } from './management-app.ts'
 
 /** Failed client authentications from one network, in this time. */
@@ -36,8 +36,7 @@ export async function startServer(
   log: Logger,
   flushLog: () => void = () => undefined,
 ): Promise<RunningServer> {
-  await ensureKeys(config.keysDir)
-  const keys = await loadKeys(config.keysDir)
+  const keys = await openKeyRings(config.keysDir, log, (event) => services.audit(event))
   const store = openStore(config.store, {
     waitReplicas: config.waitReplicas,
     onChange: (state, reason) =>
@@ -46,6 +45,7 @@ export async function startServer(
   const passwords = startPasswordHashing(IN_SERVER)
   // Whatever else is too much, audit events are not.
   const audits = log.child({ audit: true }, { level: log.level === 'silent' ? 'silent' : 'info' })
+  const rotation = rotateUnattended(config, store, log)
   const services: TokenServices = {
     store,
     passwords,
@@ -53,6 +53,7 @@ export async function startServer(
     // With a core to spare, the event loop goes on while the other one signs.
     sign: availableParallelism() > 1 ? signOnPool : signOnThread,
     refreshSecrets: keys.refresh,
+    lookForKeys: keys.lookNow,
     audit: (event: AuditEvent) => {
       audits.info(event, event.event)
       // Log lines go out together after a moment; these do not wait.
@@ -75,6 +76,8 @@ export async function startServer(
     await app.close()
     await management.close()
     await passwords.close()
+    await rotation.close()
+    await keys.close()
     await store.close()
   }
   try {
