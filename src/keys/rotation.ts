@@ -120,8 +120,10 @@ export async function promote(
   const { settings } = options
   return change(options, ({ ring, files }, now) => {
     const key = id === undefined ? nextOf(ring) : ring.find((key) => key.id === id)
-    if (!key || files.every(({ id }) => id !== key.id)) return { refused: 'unknown' }
+    if (!key) return { refused: 'unknown' }
     if (key.state === 'active' || key.state === 'retired') return { refused: key.state }
+    // It was entered a moment ago, and its file is still to come, if it ever does.
+    if (files.every(({ id }) => id !== key.id)) return { refused: 'unknown' }
     const until = promotableAt(key, settings)
     if (until > now && !force) return { refused: 'too_soon', until }
     return { kind: 'promote', id: key.id, ring: withPromoted(ring, key.id, now, settings) }
