@@ -11,12 +11,11 @@ import { runCommandLine } from './cli/run.ts'
  */
 const STOP_LIMIT_MS = 9000
 
-/** Asks on the terminal; what is typed does not show. */
-async function askSecret(question: string): Promise<string | undefined> {
+/** Asks on the terminal; what is typed shows in `output`. */
+async function askOn(output: Writable, question: string): Promise<string | undefined> {
   if (!process.stdin.isTTY) return undefined
   process.stderr.write(question)
-  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const lines = createInterface({ input: process.stdin, output: silent, terminal: true })
+  const lines = createInterface({ input: process.stdin, output, terminal: true })
   try {
     return await new Promise<string>((resolve) => lines.question('', resolve))
   } finally {
@@ -24,6 +23,8 @@ async function askSecret(question: string): Promise<string | undefined> {
     process.stderr.write('\n')
   }
 }
+
+const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
 
 const surroundings: Surroundings = {
   environment: process.env,
@@ -37,7 +38,8 @@ const surroundings: Surroundings = {
       throw new CommandError('Standard input is not UTF-8')
     }
   },
-  askSecret,
+  askSecret: (question) => askOn(nowhere(), question),
+  ask: (question) => askOn(process.stderr, question),
   untilStopped: (work) =>
     new Promise((resolve) => {
       const closing = closeWithGrace(

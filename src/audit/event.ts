@@ -32,9 +32,9 @@ const AUDIT_EVENTS = {
   'client.disabled': 'operator',
   'client.enabled': 'operator',
   'client.deleted': 'operator',
-  'key.generated': 'operator',
-  'key.promoted': 'operator',
-  'key.retired': 'operator',
+  'key.generated': 'server',
+  'key.promoted': 'server',
+  'key.retired': 'server',
   'server.started': 'server',
   'server.stopped': 'server',
 } as const satisfies Record<string, Actor>
@@ -60,7 +60,7 @@ export interface AuditEvent {
   readonly changed?: readonly string[]
   /** What a key is for, `signing` or `refresh`, and its id. */
   readonly use?: string
-  readonly key_id?: string
+  readonly kid?: string
   /** By variable name, secrets redacted. */
   readonly configuration?: Readonly<Record<string, unknown>>
 }

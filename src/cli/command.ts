@@ -11,6 +11,8 @@ export interface Surroundings {
   readonly readStdin: () => Promise<string>
   /** Asks a person for a secret, which is not shown; `undefined` where there is no terminal. */
   readonly askSecret: (question: string) => Promise<string | undefined>
+  /** Asks a person for a word, which is shown; `undefined` where there is no terminal. */
+  readonly ask: (question: string) => Promise<string | undefined>
   /** Resolves when the process is told to stop; `work` then ends what is open. */
   readonly untilStopped: (work: () => Promise<void>) => Promise<void>
 }

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { AuditLogError } from '../audit/log-sink.ts'
 import { ConfigError } from '../config/config.ts'
-import { KeyFileError } from '../keys/key-files.ts'
+import { KeyFileError } from '../keys/files.ts'
 import { UnavailableError } from '../oauth/errors.ts'
 import { StoreFileError } from '../stores/lmdb/store.ts'
 import { VERSION } from '../version.ts'

@@ -107,8 +107,8 @@ async function copyUser(user: User, users: UserStore): Promise<'copied' | 'uncha
   const there = await users.findByUsername(user.username)
   if (there?.sub !== user.sub) return 'clash'
   if (isDeepStrictEqual(there, user)) return 'unchanged'
-  const { passwordHash, disabled, epoch, claims } = user
-  await users.change(user.sub, { passwordHash, disabled, epoch, claims })
+  const { sub: _, username: __, createdAt: ___, ...members } = user
+  await users.change(user.sub, members)
   return 'copied'
 }
 

@@ -15,6 +15,7 @@ export interface Config {
   readonly store: StoreLocation
   readonly waitReplicas: number
   readonly keysDir: string
+  readonly keyRotationInterval: number
   readonly accessTokenTtl: number
   readonly refreshTokenIdleTtl: number
   readonly refreshTokenMaxTtl: number
@@ -87,6 +88,12 @@ export const VARIABLES = {
     (text) => wholeNumber(text, 0, 10),
   ),
   keysDir: variable('KEYS_DIR', './keys', 'signing keys and refresh-token secrets', folder),
+  keyRotationInterval: variable(
+    'KEY_ROTATION_INTERVAL',
+    '0',
+    'seconds after which servers put the next key in the place of the active one; 0 is never',
+    rotationInterval,
+  ),
   accessTokenTtl: variable('ACCESS_TOKEN_TTL', '300', 'seconds an access token lives', seconds(1, DAY)),
   refreshTokenIdleTtl: variable(
     'REFRESH_TOKEN_IDLE_TTL',
@@ -244,6 +251,15 @@ function wholeNumber(text: string, least: number, most: number, unit = ''): numb
     throw new TypeError(`must be a whole number${unit && ` of ${unit}`} from ${least} to ${most}`)
   }
   return value
+}
+
+function rotationInterval(text: string): number {
+  if (/^0{1,10}$/.test(text)) return 0
+  try {
+    return wholeNumber(text, 3600, 10 * YEAR, 'seconds')
+  } catch (error) {
+    throw new TypeError(`${(error as Error).message}, or 0`)
+  }
 }
 
 function folder(text: string): string {

@@ -7,11 +7,12 @@ import {
 } from '../grants/authenticate-client.ts'
 import { audienceOf, type RequestNotes, type TokenServices } from '../grants/grant.ts'
 import { isLive, judge, withoutWithdrawn } from '../grants/judge.ts'
+import { readPresentedRefreshToken } from '../grants/read-refresh-token.ts'
 import { OAuthError } from '../oauth/errors.ts'
 import { requireSingle } from '../oauth/form.ts'
 import type { VerifiedAccessToken } from '../tokens/access-token.ts'
 import { signJwt } from '../tokens/jwt.ts'
-import { familyIdOf, type RefreshToken, readRefreshToken } from '../tokens/refresh-token.ts'
+import { familyIdOf, type RefreshToken } from '../tokens/refresh-token.ts'
 import { readAccessToken } from './read-access-token.ts'
 
 /** A request to the introspection endpoint (RFC 7662 section 2.1). */
@@ -50,7 +51,7 @@ export async function introspectToken(
   const token = form.values.get('token')
   if (token === undefined) throw new OAuthError('invalid_request', 'The token is missing')
 
-  const refreshToken = readRefreshToken(services.refreshSecrets, token)
+  const refreshToken = await readPresentedRefreshToken(services, token)
   if (refreshToken) {
     return { caller, introspection: await introspectRefreshToken(services, caller, refreshToken) }
   }

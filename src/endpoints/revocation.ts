@@ -1,8 +1,9 @@
 import { authenticateClient, CLIENT_PARAMETERS, type ClientRequest } from '../grants/authenticate-client.ts'
 import type { RequestNotes, TokenServices } from '../grants/grant.ts'
+import { readPresentedRefreshToken } from '../grants/read-refresh-token.ts'
 import { OAuthError } from '../oauth/errors.ts'
 import { requireSingle } from '../oauth/form.ts'
-import { familyIdOf, readRefreshToken } from '../tokens/refresh-token.ts'
+import { familyIdOf } from '../tokens/refresh-token.ts'
 import { readAccessToken } from './read-access-token.ts'
 
 /** A request to the revocation endpoint (RFC 7009 section 2.1). */
@@ -40,7 +41,7 @@ async function sessionOf(
   clientId: string,
   token: string,
 ): Promise<string | undefined> {
-  const refreshToken = readRefreshToken(services.refreshSecrets, token)
+  const refreshToken = await readPresentedRefreshToken(services, token)
   if (refreshToken) {
     const sid = familyIdOf(refreshToken.handle)
     const { family } = await services.store.families.look(sid)

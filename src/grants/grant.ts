@@ -20,6 +20,8 @@ export interface TokenServices {
   readonly signing: SigningKeys
   readonly sign: Sign
   readonly refreshSecrets: RefreshSecretRing
+  /** Looks whether the rings have changed. @throws Error while that cannot be seen. */
+  readonly lookForKeys: () => Promise<void>
   readonly audit: Audit
   /** Failed client authentications. */
   readonly clientFailures: FailureThrottle

@@ -2,9 +2,10 @@ import type { AuditEvent } from '../audit/event.ts'
 import { OAuthError, UnavailableError } from '../oauth/errors.ts'
 import type { AdvanceRequest, FamilyView } from '../stores/contract.ts'
 import type { Decision } from '../tokens/decision.ts'
-import { familyIdOf, readRefreshToken } from '../tokens/refresh-token.ts'
+import { familyIdOf } from '../tokens/refresh-token.ts'
 import type { Grant, Granted } from './grant.ts'
 import { judge, withoutWithdrawn } from './judge.ts'
+import { readPresentedRefreshToken } from './read-refresh-token.ts'
 
 /** Each further attempt means that another request moved the family in between; that ends after one or two. */
 const MAX_ATTEMPTS = 8
@@ -28,7 +29,7 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
   const { store, settings, audit } = services
   const text = form.values.get('refresh_token')
   if (text === undefined) throw new OAuthError('invalid_request', 'The refresh_token is missing')
-  const token = readRefreshToken(services.refreshSecrets, text)
+  const token = await readPresentedRefreshToken(services, text)
   if (!token) throw refused('not a refresh token of this server')
 
   const { handle, generation: presented } = token

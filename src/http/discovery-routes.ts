@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GRANT_TYPES } from '../accounts/client.ts'
-import type { SigningKeys } from '../tokens/signing-key.ts'
+import { JWKS_MAX_AGE } from '../tokens/key-ring.ts'
+import type { SigningKey, SigningKeys } from '../tokens/signing-key.ts'
 import { JWKS_SCHEMA, METADATA_SCHEMA } from './openapi.ts'
 import type { Registrations } from './registrations.ts'
 
@@ -12,7 +13,7 @@ interface Options {
 }
 
 /** Resource servers and clients may go by these for ten minutes; a new key is published longer than that before it signs. */
-const CACHED = { 'cache-control': 'public, max-age=600', 'access-control-allow-origin': '*' }
+const CACHED = { 'cache-control': `public, max-age=${JWKS_MAX_AGE}`, 'access-control-allow-origin': '*' }
 
 const JWKS_PATH = '/.well-known/jwks.json'
 const METADATA_PATHS = ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration']
@@ -23,10 +24,16 @@ export async function discoveryRoutes(
   { issuer, signing, registrations }: Options,
 ): Promise<void> {
   const path = pathOf(issuer)
-  const jwks = cacheable(JSON.stringify({ keys: signing.published.map(({ publicJwk }) => publicJwk) }))
-  app.get(`${path}${JWKS_PATH}`, { schema: JWKS_SCHEMA }, async (request, reply) =>
-    sendCacheable(request, reply, jwks),
-  )
+  // Made once for each set of keys: the ring changes while the server runs.
+  const documents = new WeakMap<readonly SigningKey[], Cacheable>()
+  app.get(`${path}${JWKS_PATH}`, { schema: JWKS_SCHEMA }, async (request, reply) => {
+    const { published } = signing
+    const jwks =
+      documents.get(published) ??
+      cacheable(JSON.stringify({ keys: published.map(({ publicJwk }) => publicJwk) }))
+    documents.set(published, jwks)
+    return sendCacheable(request, reply, jwks)
+  })
 
   // For an issuer with a path, RFC 8414 section 3.1 inserts the well-known part before it, OpenID Connect appends it.
   const urls = METADATA_PATHS.flatMap((wellKnown) => [`${wellKnown}${path}`, `${path}${wellKnown}`])

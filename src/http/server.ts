@@ -5,13 +5,13 @@ import { IN_SERVER, startPasswordHashing } from '../accounts/password-hashing.ts
 import { type Config, describeConfig } from '../config/config.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
-import { ensureKeys, loadKeys } from '../keys/key-files.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
 import { parseWebhookSecrets } from '../webhooks/signing.ts'
 import { createVerifyWebhook } from '../webhooks/verify-webhook.ts'
 import { createApp } from './app.ts'
 import { startAuditing } from './auditing.ts'
+import { openKeyRings, rotateUnattended } from './key-rings.ts'
 import { createManagementApp, type Readiness } from './management-app.ts'
 
 /** Failed client authentications from one network, in this time. */
@@ -41,8 +41,7 @@ export async function startServer(
   log: Logger,
   flushLog: () => void = () => undefined,
 ): Promise<RunningServer> {
-  await ensureKeys(config.keysDir)
-  const keys = await loadKeys(config.keysDir)
+  const keys = await openKeyRings(config.keysDir, log, (event) => services.audit(event))
   const store = openStore(config.store, {
     waitReplicas: config.waitReplicas,
     onChange: (state, reason) =>
@@ -50,6 +49,7 @@ export async function startServer(
   })
   const auditing = startAuditing(config, store.audit, log, flushLog)
   const passwords = startPasswordHashing(IN_SERVER)
+  const rotation = rotateUnattended(config, store, log)
   const services: TokenServices = {
     store,
     passwords,
@@ -59,6 +59,7 @@ export async function startServer(
     refreshSecrets: keys.refresh,
     verifyWebhook: verifyWebhookOf(config, log),
     audit: auditing.audit,
+    lookForKeys: keys.lookNow,
     clientFailures: createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
     settings: config,
   }
@@ -77,6 +78,8 @@ export async function startServer(
     await app.close()
     await management.close()
     await passwords.close()
+    await rotation.close()
+    await keys.close()
     if (isListening) auditing.audit({ event: 'server.stopped' })
     await auditing.close(AUDIT_LAST_CHANCE_MS)
     await store.close()

@@ -9,8 +9,10 @@ import type { Sign, SigningKey, SigningKeys } from './signing-key.ts'
  * @param typ the kind of token (RFC 8725 section 3.11): no kind may pass as another.
  */
 export async function signJwt(keys: SigningKeys, sign: Sign, typ: string, payload: object): Promise<string> {
-  const input = signingInput(keys.active, typ, payload)
-  return `${input}.${await sign(keys.active, input)}`
+  // Looked up once: the ring may move on while it is signed.
+  const { active } = keys
+  const input = signingInput(active, typ, payload)
+  return `${input}.${await sign(active, input)}`
 }
 
 /** What is signed: header and payload in the one spelling that we use (RFC 7515 section 5.1). */

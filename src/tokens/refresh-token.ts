@@ -93,6 +93,12 @@ export function mintRefreshToken(ring: RefreshSecretRing, token: RefreshToken): 
   return PREFIX + bytes.toString('base64url')
 }
 
+/** The id of the secret that a text in the form of a refresh token names; nothing of it is verified. */
+export function secretIdOf(text: string): string | undefined {
+  if (!TOKEN.test(text)) return undefined
+  return Buffer.from(text.slice(PREFIX.length), 'base64url').toString('hex', KEY_ID_AT, HANDLE_AT)
+}
+
 /** Reads a refresh token; `undefined` when it is not one that this ring made, to the letter. Does no I/O. */
 export function readRefreshToken(ring: RefreshSecretRing, text: string): RefreshToken | undefined {
   if (!TOKEN.test(text)) return undefined

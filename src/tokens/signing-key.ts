@@ -17,7 +17,7 @@ export interface SigningKey {
   readonly publicJwk: JWK
 }
 
-/** Every key that is published, and the one of them that signs. */
+/** Every key that is published, and the one of them that signs. In a server it is live: see `watchKeys`. */
 export interface SigningKeys {
   readonly active: SigningKey
   readonly published: readonly SigningKey[]

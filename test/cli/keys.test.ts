@@ -5,6 +5,7 @@ import { createRemoteJWKSet, jwtVerify } from 'jose'
 import t from 'tap'
 import { deploy } from '../support/deployment.ts'
 import { refresh, signIn } from '../support/http-client.ts'
+import { ringFileOf } from '../support/key-rings.ts'
 
 const headerOf = (jwt: string) => JSON.parse(Buffer.from(jwt.split('.')[0] ?? '', 'base64url').toString())
 
@@ -43,7 +44,13 @@ t.test('pawl keys', async (t) => {
     }
     t.strictSame(await list(), keys, 'and stay')
     const table = await cli(['keys', 'list'])
-    t.match(table.stdout, /^USE +ID +STATE\nsigning +[\w-]{43} +active\nrefresh +[0-9a-f]{8} +active\n$/)
+    const since = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ'
+    const lines = [
+      'USE +ID +ALG +STATE +SINCE +NEXT',
+      `signing +[\\w-]{43} +RS256 +active +${since} +-`,
+      `refresh +[0-9a-f]{8} +HS256 +active +${since} +-`,
+    ]
+    t.match(table.stdout, new RegExp(`^${lines.join('\n')}\n$`))
   })
 
   t.test(
@@ -60,9 +67,9 @@ t.test('pawl keys', async (t) => {
       })
       t.match((await list()).map((key) => `${key.use} ${key.state}`).sort(), [
         'refresh active',
-        'refresh verifies',
+        'refresh next',
         'signing active',
-        'signing published',
+        'signing next',
       ])
 
       const before = await deployment.startServer()
@@ -71,8 +78,9 @@ t.test('pawl keys', async (t) => {
       await before.stop()
 
       const newSecret = (await list()).find((key) => key.use === 'refresh' && key.id !== secret?.id)
-      writeFileSync(at('signing', 'active'), `${id}\n`)
-      writeFileSync(at('refresh', 'active'), `${newSecret?.id}\n`)
+      for (const next of [id, newSecret?.id ?? '']) {
+        t.match(await cli(['keys', 'promote', next, '--force']), { code: 0, stdout: /^Promoted the / })
+      }
       const after = await deployment.startServer()
       const g1 = await refresh(after.url, g0.refresh_token, { client_id: 'ada' })
       t.equal(headerOf(g1.access_token).kid, id, 'the new one signs')
@@ -88,6 +96,8 @@ t.test('pawl keys', async (t) => {
     const [{ id: kid = '' } = {}] = await list()
     const pem = at('signing', `${kid}.pem`)
     const good = readFileSync(pem)
+    const ring = ringFileOf(keysDir, 'signing')
+    const goodRing = readFileSync(ring)
     const secretFile = at('refresh', readdirSync(at('refresh')).find((name) => name.endsWith('.key')) ?? '')
     const goodSecret = readFileSync(secretFile)
     const rsa = (modulusLength: number) =>
@@ -141,10 +151,10 @@ t.test('pawl keys', async (t) => {
         [secretFile, '32 bytes'],
       ],
       [
-        'active names nothing',
-        () => writeFileSync(at('signing', 'active'), 'x'),
-        () => writeFileSync(at('signing', 'active'), kid),
-        [at('signing', 'active'), '"x"'],
+        'a ring file that is none',
+        () => writeFileSync(ring, 'x'),
+        () => writeFileSync(ring, goodRing),
+        [ring, 'is no list of keys'],
       ],
     ]
     for (const [name, spoil, mend, says] of rows) {

@@ -1,6 +1,4 @@
 import { createPublicKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeProtectedHeader, SignJWT, UnsecuredJWT } from 'jose'
 import { ask, basic, claimsOf, postForm, signIn } from '../support/http-client.ts'
@@ -15,20 +13,19 @@ export interface TrialTokens {
   readonly refused: Readonly<Record<string, Tokens>>
 }
 
-/** Has the tokens made by two servers of the same keys, each of which signs with another one. */
+/** Has the tokens made under two keys, one after the other. */
 export async function makeTrialTokens({ deployment, issuer, api }: Setting): Promise<TrialTokens> {
   await deployment.cli(['keys', 'generate', '--use', 'refresh'])
   await deployment.cli(['keys', 'generate'])
   const second = JSON.parse((await deployment.cli(['keys', 'generate', '--json'])).stdout)
   const { url } = await deployment.startServer()
-  writeFileSync(join(deployment.cwd, 'keys/signing/active'), `${second.id}\n`)
-  const later = await deployment.startServer({ PORT: String(await freePort()) })
 
   const scopes = ['read', 'write']
   await deployment.addClient('several', { scopes, audiences: ['https://elsewhere.example', API] })
   await deployment.addClient('elsewhere', { scopes, audiences: ['https://elsewhere.example'] })
   await deployment.addClient('brief', { scopes, audiences: [API], accessTokenTtl: 1 })
   const tokensFor = (client_id: string, server = url) => signIn(server, { client_id, ...USER })
+  const severalAudiences = await tokensFor('several')
 
   const { access_token: good, refresh_token } = await tokensFor('app')
   const { access_token: brief } = await tokensFor('brief')
@@ -37,8 +34,10 @@ export async function makeTrialTokens({ deployment, issuer, api }: Setting): Pro
     { token: good },
     { ...basic(API, api('client_secret_basic').secret), accept: 'application/token-introspection+jwt' },
   )
+  await deployment.cli(['keys', 'promote', second.id, '--force'])
+  const later = await deployment.startServer({ PORT: String(await freePort()) })
   const accepted = {
-    good: { 'for one audience': good, 'for several': (await tokensFor('several')).access_token },
+    good: { 'for one audience': good, 'for several': severalAudiences.access_token },
     'second key': { 'by the second key': (await tokensFor('app', later.url)).access_token },
   }
   const refused = {

@@ -10,13 +10,17 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
-import { ensureKeys, generateRefreshSecret, generateSigningKey, loadKeys } from '../../src/keys/key-files.ts'
+import { ensureKeys, type KeyUse, loadKeys } from '../../src/keys/key-files.ts'
+import { generate, promote, readRing, retire } from '../../src/keys/rotation.ts'
+import { LONGEST_LIFE, refreshRingSettings, signingRingSettings } from '../../src/tokens/key-ring.ts'
 import { mintRefreshToken, newHandle, readRefreshToken } from '../../src/tokens/refresh-token.ts'
+import { idsIn, ringFileOf, writtenRing } from '../support/key-rings.ts'
 import { nextMessage } from '../support/next-message.ts'
 
 const FIRST_START = fileURLToPath(new URL('./first-start.js', import.meta.url))
@@ -25,6 +29,23 @@ const FIRST_START = fileURLToPath(new URL('./first-start.js', import.meta.url))
 async function newKeysDir(t: Test): Promise<string> {
   const folder = join(t.testdir(), 'keys')
   await ensureKeys(folder)
+  return folder
+}
+
+const ringOf = (folder: string, use: KeyUse) => ({
+  folder,
+  use,
+  settings: use === 'signing' ? signingRingSettings(0) : refreshRingSettings(0, 3600),
+})
+
+/** A KEYS_DIR as it was before there were ring files: of the keys of a use, `active` names the one in use. */
+async function oldKeysDir(t: Test): Promise<string> {
+  const folder = await newKeysDir(t)
+  for (const use of ['signing', 'refresh'] as const) {
+    const [id = ''] = idsIn(folder, use, 'active')
+    rmSync(ringFileOf(folder, use))
+    writeFileSync(join(folder, use, 'active'), `${id}\n`, { mode: 0o600 })
+  }
   return folder
 }
 
@@ -57,10 +78,10 @@ test('the first start makes a key and a secret that nobody else can read', async
   t.strictSame(made, {
     '': '700',
     signing: '700',
-    [join('signing', 'active')]: '600',
+    [join('signing', 'ring.1.json')]: '600',
     [join('signing', `${signing.active.kid}.pem`)]: '600',
     refresh: '700',
-    [join('refresh', 'active')]: '600',
+    [join('refresh', 'ring.1.json')]: '600',
     [join('refresh', `${refresh.activeId}.key`)]: '600',
   })
   t.equal(signing.active.privateKey.asymmetricKeyDetails?.modulusLength, 2048)
@@ -165,17 +186,16 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
   }
   const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey
   const curve = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
-  const active = (use: string, content: string | undefined) => (folder: string) => {
-    const path = join(folder, use, 'active')
-    rmSync(path)
-    if (content !== undefined) writeFileSync(path, content, { mode: 0o600 })
+  const ring = (use: KeyUse, change: (text: string) => string) => (folder: string) => {
+    const path = ringFileOf(folder, use)
+    writeFileSync(path, change(readFileSync(path, 'utf8')))
     return path
   }
   const missing = (use: string) => (folder: string) => {
     rmSync(join(folder, use), { recursive: true })
     return join(folder, use)
   }
-  const damages: Record<string, [damage: (folder: string) => string, message: RegExp]> = {
+  const damages: Damages = {
     'a damaged signing key': [
       signingKey('-----BEGIN PRIVATE KEY-----\nMIIE\n'),
       /holds no readable private key in PEM\. Put a good/,
@@ -189,20 +209,24 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
     'a truncated secret': [secret('c2hvcnQ\n'), /does not hold 32 bytes in base64url\. Put it back/],
     'an empty secret': [secret(''), /does not hold 32 bytes in base64url/],
     'a secret that is too long': [secret('A'.repeat(64)), /does not hold 32 bytes in base64url/],
-    'no word of which key signs': [
-      active('signing', undefined),
-      /cannot be read \(ENOENT\)\. Let this user read it, or put it back/,
+    'a ring that is no JSON': [ring('signing', () => '{'), /is no list of keys .* Put it back from a backup/],
+    'a ring that is something else': [ring('refresh', () => '[]'), /is no list of keys/],
+    'a ring without an active key': [
+      ring('signing', (text) => text.replace('active', 'retiring')),
+      /is no list of keys/,
     ],
-    'a word of a key that is not there': [
-      active('signing', 'nobody\n'),
-      /names "nobody", and no key file .* Write into it/,
+    'a ring with a state that there is not': [
+      ring('refresh', (text) => text.replace('active', 'asleep')),
+      /is no list of keys/,
     ],
-    'no word of which secret': [active('refresh', undefined), /cannot be read \(ENOENT\)/],
-    'a word of a secret that is not there': [
-      active('refresh', '00000000'),
-      /names "00000000", and no key file/,
+    'a ring with a time that is none': [
+      ring('signing', (text) => text.replace(/T[\d:.]+Z/, 'T25:00:00Z')),
+      /is no list of keys/,
     ],
-    'an empty word': [active('refresh', ''), /names "", and no key file/],
+    'a ring whose active key is not there': [
+      ring('refresh', (text) => text.replace(/"id": "[0-9a-f]{8}"/, '"id": "00000000"')),
+      /says that 00000000 is active, and no key file .* Put the file back/,
+    ],
     'no secrets, but signing keys': [
       missing('refresh'),
       /is missing\. Put it back from a backup; or .* pawl keys generate --use refresh/,
@@ -212,10 +236,15 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
       /is missing\. Put it back from a backup; or .* pawl keys generate --use signing/,
     ],
   }
-  const whole = await newKeysDir(t)
+  await expectRefused(t, await newKeysDir(t), damages)
+})
+
+type Damages = Record<string, [damage: (folder: string) => string, message: RegExp]>
+
+async function expectRefused(t: Test, whole: string, damages: Damages): Promise<void> {
   for (const [what, [damage, message]] of Object.entries(damages)) {
     const folder = join(whole, '..', what)
-    cpSync(whole, folder, { recursive: true })
+    cpSync(whole, folder, { recursive: true, preserveTimestamps: true })
     const path = damage(folder)
     const files = snapshotOf(folder)
     await ensureKeys(folder)
@@ -223,6 +252,85 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
     t.ok(error.message.startsWith(`${path} `), `${what}: names the file`)
     t.strictSame(snapshotOf(folder), files, `${what}: nothing is overwritten`)
   }
+}
+
+test('a folder of before there were ring files', async (t) => {
+  const active = (use: string, content: string | undefined) => (folder: string) => {
+    const path = join(folder, use, 'active')
+    rmSync(path)
+    if (content !== undefined) writeFileSync(path, content, { mode: 0o600 })
+    return path
+  }
+  const folder = await oldKeysDir(t)
+  const { signing } = await loadKeys(folder)
+
+  t.test('of one key, needs no word of which is in use', async (t) => {
+    const one = join(folder, '..', 'one')
+    cpSync(folder, one, { recursive: true })
+    for (const use of ['signing', 'refresh']) rmSync(join(one, use, 'active'))
+    t.equal((await loadKeys(one)).signing.active.kid, signing.active.kid)
+  })
+
+  t.test(
+    'of several: those that may have been used are retiring, those after the word are next',
+    async (t) => {
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+      const before = join(folder, 'signing', 'by-hand-a.pem')
+      writeFileSync(before, pemOf(privateKey), { mode: 0o600 })
+      utimesSync(before, new Date(0), new Date(0))
+      const after = join(folder, 'signing', 'by-hand-b.pem')
+      writeFileSync(after, pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey), {
+        mode: 0o600,
+      })
+      utimesSync(after, new Date(), new Date(Date.now() + 60_000))
+      const old = '0123abcd'
+      writeFileSync(join(folder, 'refresh', `${old}.key`), `${Buffer.alloc(32, 1).toString('base64url')}\n`, {
+        mode: 0o600,
+      })
+      utimesSync(join(folder, 'refresh', `${old}.key`), new Date(0), new Date(0))
+
+      t.equal((await loadKeys(folder)).signing.active.kid, signing.active.kid)
+      t.equal((await loadKeys(folder)).signing.published.length, 3, 'all are published')
+      const ring = await readRing(ringOf(folder, 'signing'))
+      t.strictSame(ring.map(({ state }) => state).sort(), ['active', 'next', 'retiring'])
+      t.equal(ring.find(({ state }) => state === 'active')?.id, signing.active.kid)
+      const secret = (await readRing(ringOf(folder, 'refresh'))).find(({ id }) => id === old)
+      t.match(
+        secret,
+        { state: 'retiring', life: LONGEST_LIFE.refresh },
+        'nobody knows when a token under it was made, nor how long it lives',
+      )
+      await expectRefused(t, folder, {
+        'no word of which key signs': [
+          active('signing', undefined),
+          /cannot be read \(ENOENT\)\. Let this user/,
+        ],
+        'a word of a key that is not there': [
+          active('signing', 'nobody\n'),
+          /names "nobody", and no key file .* Write into it/,
+        ],
+        'no word of which secret': [active('refresh', undefined), /cannot be read \(ENOENT\)/],
+        'a word of a secret that is not there': [
+          active('refresh', '00000000'),
+          /names "00000000", and no key file/,
+        ],
+        'an empty word': [active('refresh', ''), /names "", and no key file/],
+      })
+    },
+  )
+
+  t.test('gets a ring file by the first step, and means what it meant', async (t) => {
+    const before = await readRing(ringOf(folder, 'signing'))
+    const id = await generate(ringOf(folder, 'signing'))
+    t.strictSame(
+      writtenRing(folder, 'signing').map(({ id, state }) => `${id} ${state}`),
+      [...before.map(({ id, state }) => `${id} ${state}`), `${id} next`],
+    )
+    t.equal((await loadKeys(folder)).signing.active.kid, signing.active.kid)
+    await promote(ringOf(folder, 'signing'), id, true)
+    t.notOk(existsSync(join(folder, 'signing', 'active')), 'what says nothing any more is gone')
+    t.equal((await loadKeys(folder)).signing.active.kid, id)
+  })
 })
 
 test('no message repeats what is in a file of secrets', async (t) => {
@@ -235,12 +343,13 @@ test('no message repeats what is in a file of secrets', async (t) => {
 test('several signing keys: one signs, all are published', async (t) => {
   const folder = await newKeysDir(t)
   const first = (await loadKeys(folder)).signing.active.kid
-  const others = [await generateSigningKey(folder), await generateSigningKey(folder)]
+  const own = ringOf(folder, 'signing')
+  const others = [await generate(own), await generate(own)]
   const { signing } = await loadKeys(folder)
   t.equal(signing.active.kid, first, 'a new one does not sign yet')
   t.strictSame(signing.published.map(({ kid }) => kid).sort(), [first, ...others].sort())
 
-  writeFileSync(join(folder, 'signing', 'active'), `${others[0]}\n`)
+  await promote(own, others[0], true)
   t.equal((await loadKeys(folder)).signing.active.kid, others[0])
   t.equal((await loadKeys(folder)).signing.published.length, 3)
   for (const name of readdirSync(join(folder, 'signing'))) {
@@ -268,15 +377,15 @@ test('several secrets: tokens are made under one, and verify under all', async (
   const before = (await loadKeys(folder)).refresh
   const token = { handle: newHandle('bG9jYXRvciEh'), generation: 1 }
   const old = mintRefreshToken(before, token)
-  const id = generateRefreshSecret(folder)
+  const id = await generate(ringOf(folder, 'refresh'))
   t.equal((await loadKeys(folder)).refresh.activeId, before.activeId, 'a new one is not in use yet')
 
-  writeFileSync(join(folder, 'refresh', 'active'), `${id}\n`)
+  await promote(ringOf(folder, 'refresh'), id, true)
   const ring = (await loadKeys(folder)).refresh
   t.equal(ring.activeId, id)
   t.not(mintRefreshToken(ring, token), old)
   t.strictSame(readRefreshToken(ring, old), token)
 
-  rmSync(join(folder, 'refresh', `${before.activeId}.key`))
+  await retire(ringOf(folder, 'refresh'), before.activeId, true)
   t.equal(readRefreshToken((await loadKeys(folder)).refresh, old), undefined, 'retired, it verifies no more')
 })

@@ -14,6 +14,7 @@ export async function runHere(args: string[], env: Record<string, string> = {}):
     tell: (line) => stderr.push(`${line}\n`),
     readStdin: () => Promise.reject(new Error('it reads standard input')),
     askSecret: () => Promise.reject(new Error('it asks for a secret')),
+    ask: () => Promise.reject(new Error('it asks a question')),
     untilStopped: () => Promise.reject(new Error('it serves')),
   })
   return { code, stdout: stdout.join(''), stderr: stderr.join('') }

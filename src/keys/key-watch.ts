@@ -1,0 +1,119 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RefreshSecretRing } from '../tokens/refresh-token.ts'
+import type { SigningKeys } from '../tokens/signing-key.ts'
+import { fingerprintOf, type Keys, loadKeysOf } from './key-files.ts'
+
+/** Notices of a changed file do not come from every network file system; so it is looked at. */
+const LOOK_EVERY_MS = 1000
+/** Between two looks that are asked for out of turn. */
+const LOOK_APART_MS = 250
+
+/** What a server goes by while KEYS_DIR changes under it. */
+export interface KeyWatch extends Keys {
+  /**
+   * Looks out of turn, at most four times a second: for a token under a key that this server does not know.
+   *
+   * @throws the error of the last reading while KEYS_DIR cannot be read: what is not known then may well be there.
+   */
+  lookNow(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface KeyWatchOptions {
+  /** The keys that this server goes by have changed. */
+  readonly onChange: (before: Keys, after: Keys) => void
+  /** They cannot be read, for one more reason; the server goes by those that it has. */
+  readonly onFault: (error: Error) => void
+  /** They can be read again. */
+  readonly onRecovery: () => void
+}
+
+/**
+ * Reads KEYS_DIR and goes on looking at it. The rings are live: their members are those of the last good reading, always
+ * of one and the same.
+ *
+ * @throws {KeyFileError} when it cannot be read to begin with.
+ */
+export async function watchKeys(folder: string, options: KeyWatchOptions): Promise<KeyWatch> {
+  let { keys, fingerprint } = await loadKeysOf(folder)
+  let fault: Error | undefined
+  let lookedAt = 0
+  const closing = new AbortController()
+
+  async function look(): Promise<void> {
+    lookedAt = performance.now()
+    try {
+      // After a fault the files may be as they were, and readable again all the same.
+      if (!fault && (await fingerprintOf(folder)) === fingerprint) return
+      const read = await loadKeysOf(folder)
+      const before = keys
+      ;({ keys, fingerprint } = read)
+      if (isOther(before, keys)) options.onChange(before, keys)
+      if (fault) options.onRecovery()
+      fault = undefined
+    } catch (error) {
+      const isNew = fault?.message !== (error as Error).message
+      fault = error as Error
+      if (isNew) options.onFault(fault)
+    }
+  }
+
+  // One look at a time, however long a file system takes.
+  let looking: Promise<void> | undefined
+  const lookAlone = () => {
+    looking ??= look().finally(() => {
+      looking = undefined
+    })
+    return looking
+  }
+  const timer = setInterval(() => void lookAlone(), LOOK_EVERY_MS).unref()
+
+  let asked: Promise<void> | undefined
+  async function lookSoon(): Promise<void> {
+    // One that is under way may have begun before what is asked for was there.
+    await looking
+    const pause = lookedAt + LOOK_APART_MS - performance.now()
+    if (pause > 0) await sleep(pause, undefined, { signal: closing.signal }).catch(() => {})
+    asked = undefined
+    await lookAlone()
+  }
+
+  const signing: SigningKeys = {
+    get active() {
+      return keys.signing.active
+    },
+    get published() {
+      return keys.signing.published
+    },
+  }
+  const refresh: RefreshSecretRing = {
+    get activeId() {
+      return keys.refresh.activeId
+    },
+    get macKeys() {
+      return keys.refresh.macKeys
+    },
+  }
+  return {
+    signing,
+    refresh,
+    async lookNow() {
+      asked ??= lookSoon()
+      await asked
+      if (fault) throw fault
+    },
+    async close() {
+      clearInterval(timer)
+      closing.abort()
+      await asked
+      await looking
+    },
+  }
+}
+
+function isOther(before: Keys, after: Keys): boolean {
+  const names = ({ signing, refresh }: Keys) =>
+    [signing.active, ...signing.published].map(({ kid }) => kid).join() +
+    [refresh.activeId, ...refresh.macKeys.keys()].join()
+  return names(before) !== names(after)
+}
