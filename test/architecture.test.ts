@@ -16,6 +16,7 @@ const ORDER = [
   'version.ts',
   'grants',
   'endpoints',
+  'metrics',
   'http',
   'cli',
   'main.ts',
@@ -102,6 +103,7 @@ test('a package is known to one folder', async (t) => {
     [/^ioredis$/, 'stores/redis/'],
     [/^lmdb$/, 'stores/lmdb/'],
     [/^(piscina|@node-rs\/argon2)$/, 'accounts/'],
+    [/^@platformatic\/prom-client$/, 'metrics/'],
   ]
   for (const [packages, home] of homes) {
     const users = imports.filter(({ of }) => packages.test(of))

@@ -2,6 +2,8 @@ import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
 import type { RequestNotes, TokenServices } from '../grants/grant.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import { countRequest } from '../metrics/observe.ts'
 import { closeInTime } from './closing.ts'
 import { discoveryRoutes, pathOf } from './discovery-routes.ts'
 import { errorHandler, type NotFound } from './errors.ts'
@@ -89,14 +91,21 @@ export interface AppOptions {
   readonly services: TokenServices
   readonly log: Logger
   readonly trustProxy: readonly string[]
+  readonly metrics: Metrics
 }
 
 /** The public listener's app, without a listener. */
-export async function createApp({ services, log, trustProxy }: AppOptions): Promise<FastifyInstance> {
+export async function createApp({
+  services,
+  log,
+  trustProxy,
+  metrics,
+}: AppOptions): Promise<FastifyInstance> {
   const app = createBareApp(log, trustProxy)
   logRequests(app, log)
 
   const { issuer } = services.settings
+  countRequests(app, metrics, `${pathOf(issuer)}/token`)
   const registrations = summariseRegistrations(services.store.clients)
   await describeRoutes(app, issuer)
   await app.register(oauthRoutes, { prefix: pathOf(issuer), services, registrations })
@@ -124,6 +133,22 @@ function logRequests(app: FastifyInstance, log: Logger): void {
       },
       'request',
     )
+    done()
+  })
+}
+
+function countRequests(app: FastifyInstance, metrics: Metrics, tokenRoute: string): void {
+  app.addHook('onResponse', (request, reply, done) => {
+    const { notes = {}, error } = reply.locals ?? {}
+    const { url: route } = request.routeOptions
+    countRequest(metrics, {
+      route,
+      isTokenRequest: route === tokenRoute && request.method === 'POST',
+      status: reply.statusCode,
+      milliseconds: reply.elapsedTime,
+      notes,
+      error,
+    })
     done()
   })
 }

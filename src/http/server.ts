@@ -6,7 +6,10 @@ import type { Config } from '../config/config.ts'
 import type { AuditEvent } from '../grants/audit.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
-import { ensureKeys, loadKeys } from '../keys/key-files.ts'
+import { ensureKeys, loadKeys, signsSince } from '../keys/key-files.ts'
+import { createMetrics } from '../metrics/metrics.ts'
+import { countAudit, countThrottle, timeHashing, timeStore } from '../metrics/observe.ts'
+import { gaugeState } from '../metrics/state.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
 import { createApp } from './app.ts'
@@ -44,26 +47,36 @@ export async function startServer(
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
   const passwords = startPasswordHashing(IN_SERVER)
+  const metrics = createMetrics()
   // Whatever else is too much, audit events are not.
   const audits = log.child({ audit: true }, { level: log.level === 'silent' ? 'silent' : 'info' })
   const services: TokenServices = {
-    store,
-    passwords,
+    store: timeStore(store, metrics),
+    passwords: timeHashing(passwords, metrics),
     signing: keys.signing,
     // With a core to spare, the event loop goes on while the other one signs.
     sign: availableParallelism() > 1 ? signOnPool : signOnThread,
     refreshSecrets: keys.refresh,
-    audit: (event: AuditEvent) => {
+    audit: countAudit((event: AuditEvent) => {
       audits.info(event, event.event)
       // Log lines go out together after a moment; these do not wait.
       flushLog()
-    },
-    clientFailures: createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+    }, metrics),
+    clientFailures: countThrottle(
+      createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+      'client_authentication',
+      metrics,
+    ),
     settings: config,
   }
+  gaugeState(metrics, {
+    store,
+    signing: () => services.signing,
+    signsSince: () => signsSince(config.keysDir),
+  })
   const readiness: Readiness = { ready: true }
-  const app = await createApp({ services, log, trustProxy: config.trustProxy })
-  const management = createManagementApp({ store, readiness, openapi: app.swagger() }, log)
+  const app = await createApp({ services, log, trustProxy: config.trustProxy, metrics })
+  const management = createManagementApp({ store, readiness, openapi: app.swagger(), metrics }, log)
 
   let closed: Promise<void> | undefined
   const close = () => {

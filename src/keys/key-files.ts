@@ -138,6 +138,11 @@ function loadRefreshSecrets(folder: string): RefreshSecretRing {
   return { activeId, macKeys }
 }
 
+/** Since when the active signing key is that, in milliseconds since 1970; `undefined` when the file cannot be read. */
+export function signsSince(folder: string): number | undefined {
+  return statSync(join(folder, SIGNING, ACTIVE), { throwIfNoEntry: false })?.mtimeMs
+}
+
 interface NewKey {
   readonly file: string
   readonly content: string

@@ -84,6 +84,11 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
         return 'revoked'
       }),
 
+    async count() {
+      families.resetReadTxn()
+      return (families.getStats() as { entryCount: number }).entryCount
+    },
+
     async listOfUser(locator, limit) {
       families.resetReadTxn()
       const now = Date.now()

@@ -1,6 +1,7 @@
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
+import { countExpiring } from './count-expiring.ts'
 import { fieldsOf, viewOf } from './family-record.ts'
 import { familyKey, indexMember, sessionsKey, userKey } from './keys.ts'
 
@@ -55,6 +56,8 @@ export function redisFamilies({ ask, durably }: Connection): FamilyStore {
     },
 
     revoke: (id, reason) => durably((redis) => redis.familyRevoke(familyKey(id), reason)),
+
+    count: () => ask(countExpiring),
 
     async listOfUser(locator, limit) {
       const members = await ask((redis) => redis.zrevrange(sessionsKey(locator), 0, MAX_LOOKED_AT - 1))
