@@ -16,6 +16,7 @@ const ORDER = [
   'version.ts',
   'grants',
   'endpoints',
+  'workers',
   'metrics',
   'http',
   'cli',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { isAudience } from '../accounts/client.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
 
@@ -21,6 +22,7 @@ export interface Config {
   readonly defaultAudience: string
   readonly trustProxy: readonly string[]
   readonly logLevel: LogLevel
+  readonly workers: number
 }
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -105,6 +107,7 @@ export const VARIABLES = {
   ),
   trustProxy: variable('TRUST_PROXY', '', 'CIDR list of proxies whose X-Forwarded-For counts', cidrList),
   logLevel: variable('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), oneOf(LOG_LEVELS)),
+  workers: variable('WORKERS', '1', 'server processes; auto for one per core', workerCount),
 }
 
 /**
@@ -187,6 +190,16 @@ function wholeNumber(text: string, least: number, most: number, unit = ''): numb
   if (!(value >= least && value <= most)) {
     throw new TypeError(`must be a whole number${unit && ` of ${unit}`} from ${least} to ${most}`)
   }
+  return value
+}
+
+const MAX_WORKERS = 256
+
+function workerCount(text: string): number {
+  if (text === 'auto') return availableParallelism()
+  const value = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (value < 1 || value > MAX_WORKERS)
+    throw new TypeError(`must be a whole number from 1 to ${MAX_WORKERS}, or auto`)
   return value
 }
 

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { Logger } from 'pino'
 import { IN_SERVER, startPasswordHashing } from '../accounts/password-hashing.ts'
@@ -12,8 +11,11 @@ import { countAudit, countThrottle, timeHashing, timeStore } from '../metrics/ob
 import { gaugeState } from '../metrics/state.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
+import { answerPrimary, type WorkerRole } from '../workers/worker.ts'
+import { urlOf } from './address.ts'
 import { createApp } from './app.ts'
 import { createManagementApp, type Readiness } from './management-app.ts'
+import { injectRequest } from './primary.ts'
 
 /** Failed client authentications from one network, in this time. */
 const CLIENT_FAILURES = 100
@@ -23,7 +25,8 @@ const CLIENT_FAILURES_SECONDS = 60
 export interface RunningServer {
   readonly services: TokenServices
   readonly url: string
-  readonly managementUrl: string
+  /** None where the primary has it. */
+  readonly managementUrl: string | undefined
   /** Lets the requests under way finish, then closes both listeners and the store. */
   close(): Promise<void>
 }
@@ -32,21 +35,24 @@ export interface RunningServer {
  * Starts the server: keys, store, both listeners. A store in Redis need not be reachable yet.
  *
  * @param flushLog writes the log lines that wait to go out together; for a log that makes them wait.
+ * @param worker where this is one of several processes. Its management listener is the primary's.
  * @throws {KeyFileError} or the system's error when something cannot be opened or listened on.
  */
 export async function startServer(
   config: Config,
   log: Logger,
   flushLog: () => void = () => undefined,
+  worker?: WorkerRole,
 ): Promise<RunningServer> {
   await ensureKeys(config.keysDir)
   const keys = await loadKeys(config.keysDir)
   const store = openStore(config.store, {
     waitReplicas: config.waitReplicas,
+    sweeps: worker === undefined || worker.place === 0,
     onChange: (state, reason) =>
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
-  const passwords = startPasswordHashing(IN_SERVER)
+  const passwords = startPasswordHashing(IN_SERVER, worker?.of)
   const metrics = createMetrics()
   // Whatever else is too much, audit events are not.
   const audits = log.child({ audit: true }, { level: log.level === 'silent' ? 'silent' : 'info' })
@@ -55,7 +61,7 @@ export async function startServer(
     passwords: timeHashing(passwords, metrics),
     signing: keys.signing,
     // With a core to spare, the event loop goes on while the other one signs.
-    sign: availableParallelism() > 1 ? signOnPool : signOnThread,
+    sign: availableParallelism() > (worker?.of ?? 1) ? signOnPool : signOnThread,
     refreshSecrets: keys.refresh,
     audit: countAudit((event: AuditEvent) => {
       audits.info(event, event.event)
@@ -92,19 +98,22 @@ export async function startServer(
   }
   try {
     await app.listen({ host: config.host, port: config.port })
-    await management.listen({ host: config.managementHost, port: config.managementPort })
+    if (worker) {
+      answerPrimary({
+        manage: (request) => injectRequest(management, request),
+        metrics: async () => ({ pid: process.pid, metrics: await metrics.registry.getMetricsAsJSON() }),
+      })
+    } else {
+      await management.listen({ host: config.managementHost, port: config.managementPort })
+    }
   } catch (error) {
     await close()
     throw error
   }
-  const urlOf = (address: AddressInfo | string | null) => {
-    const { address: host, family, port } = address as AddressInfo
-    return `http://${family === 'IPv6' ? `[${host}]` : host}:${port}`
-  }
   return {
     services,
     url: urlOf(app.server.address()),
-    managementUrl: urlOf(management.server.address()),
+    managementUrl: worker ? undefined : urlOf(management.server.address()),
     close,
   }
 }

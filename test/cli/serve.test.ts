@@ -24,6 +24,7 @@ const VARIABLES = [
   'DEFAULT_AUDIENCE',
   'TRUST_PROXY',
   'LOG_LEVEL',
+  'WORKERS',
 ]
 type Environment = Record<string, string>
 const check = (env: Environment) => runHere(['serve', '--check-config'], env)
@@ -95,6 +96,7 @@ t.test('a bad configuration: every fault at once, and 78', async (t) => {
     DEFAULT_AUDIENCE: 'a b',
     TRUST_PROXY: '10.0.0.0/99',
     LOG_LEVEL: 'loud',
+    WORKERS: '0',
     MANAGEMENT_PORT: '',
   }
   const results = [

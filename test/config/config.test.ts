@@ -37,6 +37,7 @@ test('the defaults', async (t) => {
     defaultAudience: 'http://localhost:9000',
     trustProxy: [],
     logLevel: 'info',
+    workers: 1,
   })
 })
 
@@ -78,6 +79,7 @@ test('every variable is read', async (t) => {
     DEFAULT_AUDIENCE: 'https://api.example',
     TRUST_PROXY: '10.0.0.0/8, 192.168.1.1 fd00::/8',
     LOG_LEVEL: 'debug',
+    WORKERS: '4',
   })
   t.strictSame(config, {
     issuer: 'https://login.example/pawl',
@@ -96,7 +98,9 @@ test('every variable is read', async (t) => {
     defaultAudience: 'https://api.example',
     trustProxy: ['10.0.0.0/8', '192.168.1.1', 'fd00::/8'],
     logLevel: 'debug',
+    workers: 4,
   })
+  t.ok(readConfig({ WORKERS: 'auto' }).workers >= 1)
 })
 
 test('every fault is told at once, each with the name of its variable', async (t) => {
@@ -115,6 +119,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     DEFAULT_AUDIENCE: 'two words',
     TRUST_PROXY: 'yes',
     LOG_LEVEL: 'loud',
+    WORKERS: '257',
   })
   t.strictSame([...faults].sort(), [
     'ACCESS_TOKEN_TTL must be a whole number of seconds from 1 to 86400',
@@ -131,6 +136,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     'REFRESH_TOKEN_MAX_TTL must be a whole number of seconds from 1 to 316224000',
     'STORE_URL is none of lmdb:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis-sentinel://H1:P,H2:P/NAME or redis-cluster://H1:P,H2:P',
     'TRUST_PROXY must be a list of addresses or networks such as 10.0.0.0/8, with commas between them',
+    'WORKERS must be a whole number from 1 to 256, or auto',
   ])
 })
 
@@ -317,6 +323,7 @@ test('what is shown: by name, in full, and without secrets', async (t) => {
     DEFAULT_AUDIENCE: 'http://localhost:9000',
     TRUST_PROXY: [],
     LOG_LEVEL: 'info',
+    WORKERS: 1,
   })
   const urls = [
     'redis://:hunter2@store',
