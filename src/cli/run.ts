@@ -7,6 +7,7 @@ import { VERSION } from '../version.ts'
 import { CLIENT_COMMANDS } from './client.ts'
 import { type Command, CommandError, type Surroundings, UsageError } from './command.ts'
 import { DEV } from './dev.ts'
+import { DOCTOR } from './doctor.ts'
 import { HEALTHCHECK } from './healthcheck.ts'
 import { KEYS_COMMANDS } from './keys.ts'
 import { SERVE_COMMANDS } from './serve.ts'
@@ -22,6 +23,7 @@ const COMMANDS: readonly Command[] = [
   ...KEYS_COMMANDS,
   ...SESSION_COMMANDS,
   ...TOKEN_COMMANDS,
+  DOCTOR,
   HEALTHCHECK,
 ]
 
