@@ -18,6 +18,7 @@ const ORDER = [
   'endpoints',
   'workers',
   'metrics',
+  'tracing',
   'http',
   'cli',
   'main.ts',
@@ -104,6 +105,7 @@ test('a package is known to one folder', async (t) => {
     [/^ioredis$/, 'stores/redis/'],
     [/^lmdb$/, 'stores/lmdb/'],
     [/^(piscina|@node-rs\/argon2)$/, 'accounts/'],
+    [/^@opentelemetry\//, 'tracing/'],
     [/^@platformatic\/prom-client$/, 'metrics/'],
   ]
   for (const [packages, home] of homes) {

@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { RequestNotes, TokenServices } from '../grants/grant.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { countRequest } from '../metrics/observe.ts'
+import type { Tracing } from '../tracing/tracing.ts'
 import { closeInTime } from './closing.ts'
 import { discoveryRoutes, pathOf } from './discovery-routes.ts'
 import { errorHandler, type NotFound } from './errors.ts'
@@ -11,6 +12,7 @@ import { oauthRoutes } from './oauth-routes.ts'
 import { describeRoutes } from './openapi.ts'
 import { PROBLEM_JSON, problemBody, sendProblem } from './problems.ts'
 import { summariseRegistrations } from './registrations.ts'
+import { traceRequests } from './trace-requests.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -92,6 +94,8 @@ export interface AppOptions {
   readonly log: Logger
   readonly trustProxy: readonly string[]
   readonly metrics: Metrics
+  /** None where nobody listens. */
+  readonly tracing: Tracing | undefined
 }
 
 /** The public listener's app, without a listener. */
@@ -100,8 +104,10 @@ export async function createApp({
   log,
   trustProxy,
   metrics,
+  tracing,
 }: AppOptions): Promise<FastifyInstance> {
   const app = createBareApp(log, trustProxy)
+  if (tracing) traceRequests(app, tracing)
   logRequests(app, log)
 
   const { issuer } = services.settings

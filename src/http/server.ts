@@ -11,6 +11,8 @@ import { countAudit, countThrottle, timeHashing, timeStore } from '../metrics/ob
 import { gaugeState } from '../metrics/state.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
+import { traceHashing, traceSigning, traceStore } from '../tracing/trace-services.ts'
+import { findTracing } from '../tracing/tracing.ts'
 import { answerPrimary, type WorkerRole } from '../workers/worker.ts'
 import { urlOf } from './address.ts'
 import { createApp } from './app.ts'
@@ -54,14 +56,18 @@ export async function startServer(
   })
   const passwords = startPasswordHashing(IN_SERVER, worker?.of)
   const metrics = createMetrics()
+  const timedStore = timeStore(store, metrics)
+  const timedHashing = timeHashing(passwords, metrics)
+  // With a core to spare, the event loop goes on while the other one signs.
+  const sign = availableParallelism() > (worker?.of ?? 1) ? signOnPool : signOnThread
+  const tracing = findTracing()
   // Whatever else is too much, audit events are not.
   const audits = log.child({ audit: true }, { level: log.level === 'silent' ? 'silent' : 'info' })
   const services: TokenServices = {
-    store: timeStore(store, metrics),
-    passwords: timeHashing(passwords, metrics),
+    store: tracing ? traceStore(timedStore, config.store.kind, tracing) : timedStore,
+    passwords: tracing ? traceHashing(timedHashing, tracing) : timedHashing,
     signing: keys.signing,
-    // With a core to spare, the event loop goes on while the other one signs.
-    sign: availableParallelism() > (worker?.of ?? 1) ? signOnPool : signOnThread,
+    sign: tracing ? traceSigning(sign, tracing) : sign,
     refreshSecrets: keys.refresh,
     audit: countAudit((event: AuditEvent) => {
       audits.info(event, event.event)
@@ -81,7 +87,7 @@ export async function startServer(
     signsSince: () => signsSince(config.keysDir),
   })
   const readiness: Readiness = { ready: true }
-  const app = await createApp({ services, log, trustProxy: config.trustProxy, metrics })
+  const app = await createApp({ services, log, trustProxy: config.trustProxy, metrics, tracing })
   const management = createManagementApp({ store, readiness, openapi: app.swagger(), metrics }, log)
 
   let closed: Promise<void> | undefined
