@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@platformatic/prom-client'
+import type { AuditEvent } from '../grants/audit.ts'
 import { VERSION } from '../version.ts'
 
 /** Seconds, from a look into memory to the second in which every answer is due, and beyond it. */
@@ -7,6 +8,15 @@ const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 const HASHES = [0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 /** Seconds: what a grace is chosen from, then what only a thief or a backup waits for. */
 const REPLAYS = [0.05, 0.25, 1, 2, 5, 10, 20, 30, 60, 300, 3600, 86_400]
+
+/** What an alert waits for must have been 0 before: a series that begins at 1 has not grown. */
+const RARE_EVENTS: readonly AuditEvent['event'][] = [
+  'refresh.reuse',
+  'refresh.reuse_observed',
+  'refresh.lockstep',
+  'refresh.too_far_ahead',
+  'refresh.healed',
+]
 
 /** Everything that is counted and timed; docs/metrics.md says what each is. */
 export type Metrics = ReturnType<typeof createMetrics>
@@ -28,8 +38,17 @@ export function createMetrics() {
   })
   build.set({ version: VERSION, node: process.version }, 1)
 
+  const audit = new Counter({
+    name: 'pawl_audit_events_total',
+    help: 'Audit events by name.',
+    labelNames: ['event'],
+    registers,
+  })
+  for (const event of RARE_EVENTS) audit.inc({ event }, 0)
+
   return {
     registry,
+    audit,
     http: new Histogram({
       name: 'pawl_http_request_seconds',
       help: 'Time from the request to the end of its answer.',
@@ -54,12 +73,6 @@ export function createMetrics() {
       help: 'Time since the last rotation when an older refresh token came.',
       labelNames: ['decision'],
       buckets: REPLAYS,
-      registers,
-    }),
-    audit: new Counter({
-      name: 'pawl_audit_events_total',
-      help: 'Audit events by name.',
-      labelNames: ['event'],
       registers,
     }),
     throttled: new Counter({

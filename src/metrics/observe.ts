@@ -9,7 +9,13 @@ import type { Metrics } from './metrics.ts'
 
 /** The same store, timed. What it throws counts as an error, whatever it is. */
 export function timeStore(store: Store, { store: time, storeErrors }: Metrics): Store {
+  const known = new Set<string>()
   return aroundStore(store, async (verb, question) => {
+    if (!known.has(verb)) {
+      known.add(verb)
+      // The first error is one more than none, which must have been said.
+      storeErrors.inc({ verb }, 0)
+    }
     const begin = performance.now()
     try {
       return await question()

@@ -5,8 +5,11 @@ export type Around = <T>(verb: string, question: () => Promise<T>) => Promise<T>
 
 type Verb = (...args: unknown[]) => unknown
 
-/** Nothing is asked by these: memory answers, or the store is left. What answers bit by bit is not taken either. */
-const NOT_ASKED = new Set(['recall', 'close'])
+/**
+ * Nothing is asked by these: memory answers, the store is left, or somebody waits for it to come. What answers bit by bit
+ * is not taken either.
+ */
+const NOT_ASKED = new Set(['recall', 'close', 'ping'])
 const AsyncGeneratorFunction = async function* () {}.constructor as FunctionConstructor
 
 /**

@@ -24,7 +24,21 @@ for (const kind of STORE_KINDS) {
     const counted = (what: string, least: number, name: string, labels: Record<string, string>) =>
       until(what, async () => (await now()).sum(name, labels) >= least).then(() => t.pass(what))
 
+    t.test('what alerts wait for has been 0 before', async (t) => {
+      await signIn(url, ada)
+      const { samples } = await now()
+      for (const event of ['refresh.lockstep', 'refresh.healed', 'refresh.too_far_ahead']) {
+        const sample = samples.find(
+          ({ name, labels }) => name === 'pawl_audit_events_total' && labels.event === event,
+        )
+        t.equal(sample?.value, 0, event)
+      }
+      const errors = samples.find(({ name }) => name === 'pawl_store_errors_total')
+      t.equal(errors?.value, 0, 'store errors')
+    })
+
     t.test('token requests, by grant type and result', async (t) => {
+      const before = await now()
       const { refresh_token } = await signIn(url, ada)
       await postForm(`${url}/token`, { grant_type: 'password', ...ada, password: 'wrong' })
       await postForm(`${url}/token`, { grant_type: 'saml', client_id: 'ada' })
@@ -42,7 +56,9 @@ for (const kind of STORE_KINDS) {
       for (const [grant_type, result] of rows) {
         await counted(`${grant_type} ${result}`, 1, 'pawl_token_requests_total', { grant_type, result })
       }
-      t.equal((await now()).sum('pawl_token_requests_total'), rows.length, 'and nothing else')
+      const after = await now()
+      const grown = after.sum('pawl_token_requests_total') - before.sum('pawl_token_requests_total')
+      t.equal(grown, rows.length, 'and nothing else')
     })
 
     t.test('what the decision table said, and how old a replay was', async (t) => {
@@ -110,12 +126,17 @@ for (const kind of STORE_KINDS) {
       const answers = await Promise.all(
         Array.from({ length: FLOOD }, () => postForm(`${url}/token`, { grant_type: 'password', ...ada })),
       )
-      const refused = answers.filter(({ status }) => status === 503).length
+      const served = answers.filter(({ status }) => status === 200).length
+      // On a busy machine the store may be late as well, which is another 503.
+      const refused = answers.filter(
+        ({ status, json }) => status === 503 && /sign-ins|hashing/.test(String(json?.detail)),
+      ).length
       const grown = async (name: string) => (await now()).sum(name) - before.sum(name)
       t.ok(refused > 0, `${refused} refused`)
       await until('refusals', async () => (await grown('pawl_password_hash_refused_total')) >= refused)
       t.equal(await grown('pawl_password_hash_refused_total'), refused)
-      t.equal(await grown('pawl_password_hash_seconds_count'), FLOOD)
+      const hashes = await grown('pawl_password_hash_seconds_count')
+      t.ok(hashes >= served + refused && hashes <= FLOOD, `${hashes} timed`)
       t.equal((await now()).sum('pawl_password_hashes_under_way'), 0, 'and none is left')
       const labels = { grant_type: 'password', result: 'problem_503' }
       await counted('the answers', refused, 'pawl_token_requests_total', labels)
