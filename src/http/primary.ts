@@ -46,15 +46,15 @@ export function createPrimaryApp(pool: WorkerPool, readiness: Readiness, log: Lo
   app.get('/health/live', async () => ({ status: 'live' }))
   app.get('/health/ready', async (_request, reply) => {
     if (!readiness.ready) return sendProblem(reply, 503, 'The server is stopping')
-    // The port is served as long as one of them is there.
-    const answers = await pool.askAll('manage', {
-      method: 'GET',
-      url: '/health/ready',
-      headers: {},
-      body: '',
+    // The port is served as long as one of them is ready; nobody waits for the others.
+    const asked = pool.askAll('manage', { method: 'GET', url: '/health/ready', headers: {}, body: '' })
+    const ready = asked.map(async (answering) => {
+      const answer = await answering
+      if (answer.status !== 200) throw new Error('not ready')
+      return answer
     })
-    const answer = answers.find(({ status }) => status === 200) ?? answers[0]
-    if (!answer) return sendProblem(reply, 503, 'No worker answers')
+    const answer = await Promise.any(ready).catch(() => undefined)
+    if (!answer) return sendProblem(reply, 503, 'No worker is ready')
     return reply.code(answer.status).headers(answer.headers).send(answer.body)
   })
   const metrics: SummedMetrics = sumMetrics(pool)

@@ -23,8 +23,11 @@ export function sumMetrics(pool: WorkerPool): SummedMetrics {
   return {
     contentType: own.contentType,
     async text() {
-      const answers = await pool.askAll('metrics', null)
-      const now = new Map(answers.map(({ pid, metrics }) => [pid, metrics as Snapshot]))
+      const answers = await Promise.allSettled(pool.askAll('metrics', null))
+      const now = new Map<number, Snapshot>()
+      for (const answer of answers) {
+        if (answer.status === 'fulfilled') now.set(answer.value.pid, answer.value.metrics as Snapshot)
+      }
       for (const [pid, snapshot] of last) {
         if (now.has(pid)) continue
         // One that is only busy is there with what it said before.

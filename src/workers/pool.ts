@@ -35,8 +35,8 @@ export interface WorkerPool {
   readonly ended: number
   /** Whether this process is one of them now. */
   has(pid: number): boolean
-  /** The answers of all that listen; of those that do not answer in time, none. */
-  askAll<T extends Topic>(topic: T, asks: Questions[T]['asks']): Promise<Questions[T]['answer'][]>
+  /** Asks all that listen. The promise of one that does not answer in time is rejected. */
+  askAll<T extends Topic>(topic: T, asks: Questions[T]['asks']): Promise<Questions[T]['answer']>[]
   /** The answer of any. @returns `undefined` when none listens or answers. */
   askAny<T extends Topic>(topic: T, asks: Questions[T]['asks']): Promise<Questions[T]['answer'] | undefined>
   /** Lets every worker finish what is under way; ends one that does not. */
@@ -133,10 +133,7 @@ export async function startWorkers(count: number, log: Logger): Promise<WorkerPo
       return ended
     },
     has: (pid) => [...places.values()].some((worker) => worker.process.pid === pid),
-    async askAll(topic, asks) {
-      const answers = await Promise.allSettled([...serving].map((worker) => ask(worker, topic, asks)))
-      return answers.filter((answer) => answer.status === 'fulfilled').map(({ value }) => value)
-    },
+    askAll: (topic, asks) => [...serving].map((worker) => ask(worker, topic, asks)),
     async askAny(topic, asks) {
       for (const worker of serving) {
         try {

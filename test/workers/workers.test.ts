@@ -132,6 +132,18 @@ for (const kind of STORE_KINDS) {
   })
 }
 
+t.test('a worker that hangs holds up nobody who asks for the others', async (t) => {
+  const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
+  const { pid, managementUrl } = await deployment.startServer()
+  const [hung = 0] = childrenOf(pid)
+  process.kill(hung, 'SIGSTOP')
+  const ready = await ask(`${managementUrl}/health/ready`)
+  t.equal(ready.status, 200)
+  t.ok(ready.ms < 1400, `ready after ${Math.round(ready.ms)} ms`)
+  t.equal((await scrape(managementUrl)).sum('pawl_build_info'), 1, 'the metrics are those of the other')
+  process.kill(hung, 'SIGCONT')
+})
+
 t.test('a signal to the whole group is one signal', async (t) => {
   const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
   const server = await deployment.startServer()
