@@ -8,6 +8,7 @@ import { type RedisServer, startRedis } from '../test/support/redis.ts'
 import { createAccounts } from './accounts.ts'
 import { assignCores, type Cores } from './cores.ts'
 import { measureFamilyMemory } from './family-memory.ts'
+import { type FloodFigures, type FloodSettings, floodReportOf, measureFlood } from './flood.ts'
 import { Load } from './load.ts'
 import { AT_ONCE, type RoundSettings, type RoundsFigures, runRounds } from './refresh-rounds.ts'
 import { type Figures, reportOf } from './report.ts'
@@ -15,15 +16,20 @@ import { startServer } from './server.ts'
 import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
 
-const USAGE = `npm run bench -- [--quick] [--json]
+const USAGE = `npm run bench -- [--quick] [--json] [--flood]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
   --quick  two short rounds, for a first look
+  --flood  instead of that, how long refreshes take beside a flood of sign-ins
   --json   one JSON object on standard output instead of the table`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
 const QUICK: RoundSettings = { rounds: 2, seconds: 2 }
+const FULL_FLOOD: FloodSettings = { rounds: 5, seconds: 3, atOnce: 4 }
+const QUICK_FLOOD: FloodSettings = { rounds: 3, seconds: 2, atOnce: 4 }
+/** Enough that no budget of one account ends the flood. */
+const FLOOD_USERS = 2000
 const FAMILIES = 2000
 const ROTATIONS = [1, 100]
 
@@ -102,11 +108,42 @@ async function measureAll(settings: RoundSettings): Promise<Figures> {
   }
 }
 
+/** One server on one Redis, and too many sign-ins. */
+async function measureInFlood(settings: FloodSettings): Promise<FloodFigures> {
+  const cores = assignCores()
+  const folder = await mkdtemp(join(tmpdir(), 'pawl-bench-'))
+  const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })]
+  try {
+    const redis = await startRedis({ aof: 'everysec' })
+    undo.push(() => redis.stop())
+    const store = openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
+    await untilReachable(store, 2000)
+    const usernames = (await createAccounts(store, FLOOD_USERS)).map(({ username }) => username)
+    await store.close()
+    const trust = { TRUST_PROXY: '127.0.0.1' }
+    const server = await startServer(cores, redis.url, join(folder, 'keys'), trust)
+    undo.push(() => server.stop())
+    const load = await Load.start(server.url, usernames.slice(0, settings.atOnce))
+    undo.push(() => load.stop())
+    return await measureFlood({ url: server.url, usernames, load, progress }, settings)
+  } finally {
+    for (const step of undo.reverse()) await step()
+  }
+}
+
 const { values } = parseArgs({
-  options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+  options: {
+    flood: { type: 'boolean' },
+    quick: { type: 'boolean' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  },
 })
 if (values.help) {
   console.log(USAGE)
+} else if (values.flood) {
+  const figures = await measureInFlood(values.quick ? QUICK_FLOOD : FULL_FLOOD)
+  console.log(values.json ? JSON.stringify(figures) : floodReportOf(figures).join('\n'))
 } else {
   const figures = await measureAll(values.quick ? QUICK : FULL)
   console.log(values.json ? JSON.stringify(figures) : reportOf(figures).join('\n'))

@@ -18,8 +18,14 @@ export interface BenchServer {
  * Starts `pawl serve` on its core, at its default settings: one log line per request goes into a pipe that is drained.
  *
  * @param keysDir may not exist yet.
+ * @param more variables of the configuration.
  */
-export async function startServer(cores: Cores, storeUrl: string, keysDir: string): Promise<BenchServer> {
+export async function startServer(
+  cores: Cores,
+  storeUrl: string,
+  keysDir: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<BenchServer> {
   const port = await freePort()
   const managementPort = await freePort()
   const { PATH, HOME, TMPDIR, NODE_OPTIONS } = process.env
@@ -33,6 +39,7 @@ export async function startServer(cores: Cores, storeUrl: string, keysDir: strin
         STORE_URL: storeUrl,
         KEYS_DIR: keysDir,
       },
+      ...more,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

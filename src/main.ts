@@ -1,10 +1,12 @@
 #!/usr/bin/env node
+import cluster from 'node:cluster'
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import closeWithGrace from 'close-with-grace'
 import { CommandError, type Surroundings } from './cli/command.ts'
 import { runCommandLine } from './cli/run.ts'
+import { isOurs } from './workers/messages.ts'
 
 /*
  * The only reader of the environment, of standard input and of signals.
@@ -25,6 +27,23 @@ async function askOn(output: Writable, question: string): Promise<string | undef
 }
 
 const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
+const WORKER_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+
+/**
+ * A terminal or a service manager may signal the whole group, the primary's word comes as well, and neither of them may
+ * count as somebody who has lost patience.
+ */
+function stopWithPrimary(close: () => void): void {
+  let stopping = false
+  const stop = () => {
+    if (!stopping) close()
+    stopping = true
+  }
+  for (const signal of WORKER_SIGNALS) process.on(signal, stop)
+  process.on('message', (message: unknown) => {
+    if (isOurs(message) && message.pawl === 'stop') stop()
+  })
+}
 
 const surroundings: Surroundings = {
   environment: process.env,
@@ -43,13 +62,14 @@ const surroundings: Surroundings = {
   untilStopped: (work) =>
     new Promise((resolve) => {
       const closing = closeWithGrace(
-        { delay: STOP_LIMIT_MS, skip: ['unhandledRejection'] },
+        { delay: STOP_LIMIT_MS, skip: ['unhandledRejection', ...(cluster.isWorker ? WORKER_SIGNALS : [])] },
         async ({ err }) => {
           if (err) process.stderr.write(`${err.stack ?? err.message}\n`)
           await work()
           resolve()
         },
       )
+      if (cluster.isWorker) stopWithPrimary(closing.close)
       process.on('unhandledRejection', (reason) => {
         // LMDB tells of a failed commit, such as a full disk, once more than anybody can hear. Its request was answered.
         if (reason instanceof Error && reason.message.startsWith('Commit failed')) return
@@ -61,3 +81,5 @@ const surroundings: Surroundings = {
 }
 
 process.exitCode = await runCommandLine(process.argv.slice(2), surroundings)
+// The channel to the primary would keep a worker that could not start alive.
+cluster.worker?.disconnect()

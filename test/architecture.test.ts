@@ -18,6 +18,9 @@ const ORDER = [
   'config',
   'grants',
   'endpoints',
+  'workers',
+  'metrics',
+  'tracing',
   'http',
   'cli',
   'main.ts',
@@ -105,6 +108,8 @@ test('a package is known to one folder', async (t) => {
     [/^lmdb$/, 'stores/lmdb/'],
     [/^(piscina|@node-rs\/argon2)$/, 'accounts/'],
     [/^cockatiel$/, 'webhooks/'],
+    [/^@opentelemetry\//, 'tracing/'],
+    [/^@platformatic\/prom-client$/, 'metrics/'],
   ]
   for (const [packages, home] of homes) {
     const users = imports.filter(({ of }) => packages.test(of))

@@ -39,9 +39,13 @@ export interface PasswordHashing {
   close(): Promise<void>
 }
 
-/** Starts the worker threads: one fewer than there are cores, at least one. */
-export function startPasswordHashing({ timeLimitMs, niceness }: Manners): PasswordHashing {
-  const threads = Math.max(1, availableParallelism() - 1)
+/**
+ * Starts the worker threads: one fewer than there are cores, at least one.
+ *
+ * @param processes as many as share the cores, and hence the threads.
+ */
+export function startPasswordHashing({ timeLimitMs, niceness }: Manners, processes = 1): PasswordHashing {
+  const threads = Math.max(1, Math.floor((availableParallelism() - 1) / processes))
   const pool = new Piscina<HashTask, string | boolean | typeof EXPIRED>({
     filename: new URL('./password-worker.js', import.meta.url).href,
     minThreads: threads,

@@ -45,7 +45,7 @@ export const DEV: Command = {
       try {
         const password = await addDemo(server.services)
         const lines = args.values.json
-          ? [jsonLine(config, server.managementUrl, password)]
+          ? [jsonLine(config, server.managementUrl!, password)]
           : story(config, password)
         for (const line of lines) print(line)
         await untilStopped(server.close)

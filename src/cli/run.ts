@@ -9,6 +9,7 @@ import { AUDIT_COMMANDS } from './audit.ts'
 import { CLIENT_COMMANDS } from './client.ts'
 import { type Command, CommandError, type Surroundings, UsageError } from './command.ts'
 import { DEV } from './dev.ts'
+import { DOCTOR } from './doctor.ts'
 import { HEALTHCHECK } from './healthcheck.ts'
 import { KEYS_COMMANDS } from './keys.ts'
 import { SERVE_COMMANDS } from './serve.ts'
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   ...STORE_COMMANDS,
   ...AUDIT_COMMANDS,
   ...TOKEN_COMMANDS,
+  DOCTOR,
   HEALTHCHECK,
 ]
 

@@ -1,10 +1,16 @@
+import { availableParallelism } from 'node:os'
 import { pino } from 'pino'
-import { describeConfig, readConfig } from '../config/config.ts'
+import { type Config, describeConfig, readConfig } from '../config/config.ts'
 import { untilReachable } from '../stores/open-store.ts'
-import { type Command, noOperands } from './command.ts'
+import { VERSION } from '../version.ts'
+import { WorkerStartError } from '../workers/pool.ts'
+import { workerRole } from '../workers/worker.ts'
+import { type Command, noOperands, type Surroundings } from './command.ts'
 
 /** A write for each log line would cost more than the line: they go out together, some times a second. */
-const LOG_BATCH_BYTES = 4096
+const LOG_BATCHES = { minLength: 4096 }
+/** Up to 4096 bytes written to a pipe are never torn by what another process writes to it (pipe(7)). */
+const SHARED_LOG_BATCHES = { minLength: 3072, maxWrite: 4096 }
 const LOG_FLUSH_MS = 200
 
 /** How long the start waits for a store that is being started beside it, before it goes on without. */
@@ -22,44 +28,111 @@ const serve: Command = {
       help: 'print the effective configuration, secrets redacted, and exit',
     },
   },
-  async run(args, { environment, print, untilStopped }) {
+  async run(args, surroundings) {
     noOperands(args)
+    const { environment, print } = surroundings
     const config = readConfig(environment)
     if (args.values['check-config']) {
       for (const [name, value] of Object.entries(describeConfig(config))) print(`${name}=${value}`)
       return 0
     }
-    const destination = pino.destination({ dest: 1, sync: false, minLength: LOG_BATCH_BYTES })
-    const log = pino({ level: config.logLevel, base: { pid: process.pid } }, destination)
-    const flush = () => destination.flush()
-    const flushing = setInterval(flush, LOG_FLUSH_MS).unref()
-    // Loaded here, since the commands that serve nothing need not wait for it.
-    const { startServer } = await import('../http/server.ts')
-    const server = await startServer(config, log, flush)
-    const { signing, store } = server.services
+    const worker = workerRole(environment, config.workers)
+    return config.workers > 1 && !worker
+      ? servePrimary(config, surroundings)
+      : serveTokens(config, surroundings, worker)
+  },
+}
+
+/** The one process of most servers, or one of several workers. */
+async function serveTokens(
+  config: Config,
+  { untilStopped }: Surroundings,
+  worker: ReturnType<typeof workerRole>,
+): Promise<number> {
+  const { log, flush, end } = openLog(config)
+  // Loaded here, since the commands that serve nothing need not wait for it.
+  const { startServer } = await import('../http/server.ts')
+  const server = await startServer(config, log, flush, worker)
+  const { signing, store } = server.services
+  log[worker ? 'debug' : 'info'](
+    {
+      ...startedAs(config),
+      listening: server.url,
+      management: server.managementUrl,
+      kid: signing.active.kid,
+      ...(worker && { place: worker.place }),
+    },
+    worker ? 'worker started' : 'started',
+  )
+  // Beside the waiting for a signal, which may come first.
+  untilReachable(store, STORE_PATIENCE_MS).catch(() =>
+    log.error('the store does not answer yet; requests get 503 until it does'),
+  )
+  await untilStopped(async () => {
+    log[worker ? 'debug' : 'info']('stopping')
+    await server.close()
+    log[worker ? 'debug' : 'info']('stopped')
+    end()
+  })
+  return 0
+}
+
+/** The process that starts the workers, minds them, and speaks for them. */
+async function servePrimary(config: Config, { untilStopped, tell }: Surroundings): Promise<number> {
+  const { log, end } = openLog(config)
+  const { startPrimary } = await import('../http/primary-server.ts')
+  try {
+    const primary = await startPrimary(config, log)
     log.info(
       {
-        issuer: config.issuer,
-        listening: server.url,
-        management: server.managementUrl,
-        store: config.store.kind,
-        kid: signing.active.kid,
+        ...startedAs(config),
+        listening: primary.url,
+        management: primary.managementUrl,
+        kid: primary.kid,
       },
       'started',
     )
-    // Beside the waiting for a signal, which may come first.
-    untilReachable(store, STORE_PATIENCE_MS).catch(() =>
-      log.error('the store does not answer yet; requests get 503 until it does'),
-    )
     await untilStopped(async () => {
       log.info('stopping')
-      await server.close()
+      await primary.close()
       log.info('stopped')
-      clearInterval(flushing)
-      destination.flushSync()
+      end()
     })
     return 0
-  },
+  } catch (error) {
+    if (!(error instanceof WorkerStartError)) throw error
+    end()
+    tell(`${error.message}; what it said is above`)
+    return error.exitCode
+  }
+}
+
+/** What the first line of the log says of the server, whichever process writes it. */
+function startedAs({ issuer, store, workers }: Config): object {
+  return {
+    version: VERSION,
+    node: process.version,
+    issuer,
+    store: store.kind,
+    workers,
+    cores: availableParallelism(),
+  }
+}
+
+function openLog({ logLevel, workers }: Config) {
+  const destination = pino.destination({
+    dest: 1,
+    sync: false,
+    ...(workers > 1 ? SHARED_LOG_BATCHES : LOG_BATCHES),
+  })
+  const log = pino({ level: logLevel, base: { pid: process.pid } }, destination)
+  const flush = () => destination.flush()
+  const flushing = setInterval(flush, LOG_FLUSH_MS).unref()
+  const end = () => {
+    clearInterval(flushing)
+    destination.flushSync()
+  }
+  return { log, flush, end }
 }
 
 export const SERVE_COMMANDS: readonly Command[] = [serve]

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { isAudience } from '../accounts/client.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
 import { parseWebhookSecrets } from '../webhooks/signing.ts'
@@ -31,6 +32,7 @@ export interface Config {
   /** Empty where there is none. */
   readonly auditWebhookUrl: string
   readonly auditWebhookSecret: string
+  readonly workers: number
 }
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -152,6 +154,7 @@ export const VARIABLES = {
     'whsec_…, which signs what goes there',
     webhookSecret,
   ),
+  workers: variable('WORKERS', '1', 'server processes; auto for one per core', workerCount),
 }
 
 /**
@@ -260,6 +263,16 @@ function rotationInterval(text: string): number {
   } catch (error) {
     throw new TypeError(`${(error as Error).message}, or 0`)
   }
+}
+
+const MAX_WORKERS = 256
+
+function workerCount(text: string): number {
+  if (text === 'auto') return availableParallelism()
+  const value = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (value < 1 || value > MAX_WORKERS)
+    throw new TypeError(`must be a whole number from 1 to ${MAX_WORKERS}, or auto`)
+  return value
 }
 
 function folder(text: string): string {

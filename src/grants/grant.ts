@@ -55,6 +55,8 @@ export interface RequestNotes {
   sid?: string
   /** The case of the decision table. */
   decision?: string
+  /** Of an older token: the time since the family's last rotation, by the store's clock. */
+  replay_age_ms?: number
 }
 
 /** What a grant grants. Times are milliseconds by the store's clock. */

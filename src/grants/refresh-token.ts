@@ -53,6 +53,7 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
     const family = seen.family && withoutWithdrawn(client, seen.family)
     const decision = judge(settings, presentation, { ...seen, family })
     notes.decision = decision.kind
+    if (REPLAYS.has(decision.kind)) notes.replay_age_ms = now - family!.rotatedAt
     const report = (event: AuditEvent['event'], reason?: string) =>
       audit({
         event,
@@ -114,6 +115,9 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
   }
   throw new UnavailableError('The session is moved by too many requests at once')
 }
+
+/** The cases of an older token. */
+const REPLAYS: ReadonlySet<Decision['kind']> = new Set(['repeat', 'reuse', 'reuse_observed'])
 
 const REFUSALS = {
   gone: 'the session has ended',

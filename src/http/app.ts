@@ -2,6 +2,9 @@ import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
 import type { RequestNotes, TokenServices } from '../grants/grant.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import { countRequest } from '../metrics/observe.ts'
+import type { Tracing } from '../tracing/tracing.ts'
 import { closeInTime } from './closing.ts'
 import { discoveryRoutes, pathOf } from './discovery-routes.ts'
 import { errorHandler, type NotFound } from './errors.ts'
@@ -9,6 +12,7 @@ import { oauthRoutes } from './oauth-routes.ts'
 import { describeRoutes } from './openapi.ts'
 import { PROBLEM_JSON, problemBody, sendProblem } from './problems.ts'
 import { summariseRegistrations } from './registrations.ts'
+import { traceRequests } from './trace-requests.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -89,14 +93,25 @@ export interface AppOptions {
   readonly services: TokenServices
   readonly log: Logger
   readonly trustProxy: readonly string[]
+  readonly metrics: Metrics
+  /** None where nobody listens. */
+  readonly tracing: Tracing | undefined
 }
 
 /** The public listener's app, without a listener. */
-export async function createApp({ services, log, trustProxy }: AppOptions): Promise<FastifyInstance> {
+export async function createApp({
+  services,
+  log,
+  trustProxy,
+  metrics,
+  tracing,
+}: AppOptions): Promise<FastifyInstance> {
   const app = createBareApp(log, trustProxy)
+  if (tracing) traceRequests(app, tracing)
   logRequests(app, log)
 
   const { issuer } = services.settings
+  countRequests(app, metrics, `${pathOf(issuer)}/token`)
   const registrations = summariseRegistrations(services.store.clients)
   await describeRoutes(app, issuer)
   await app.register(oauthRoutes, { prefix: pathOf(issuer), services, registrations })
@@ -124,6 +139,22 @@ function logRequests(app: FastifyInstance, log: Logger): void {
       },
       'request',
     )
+    done()
+  })
+}
+
+function countRequests(app: FastifyInstance, metrics: Metrics, tokenRoute: string): void {
+  app.addHook('onResponse', (request, reply, done) => {
+    const { notes = {}, error } = reply.locals ?? {}
+    const { url: route } = request.routeOptions
+    countRequest(metrics, {
+      route,
+      isTokenRequest: route === tokenRoute && request.method === 'POST',
+      status: reply.statusCode,
+      milliseconds: reply.elapsedTime,
+      notes,
+      error,
+    })
     done()
   })
 }

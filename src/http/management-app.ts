@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
+import type { Metrics } from '../metrics/metrics.ts'
 import type { Store } from '../stores/contract.ts'
 import { createBareApp } from './app.ts'
 import { sendProblem } from './problems.ts'
@@ -14,11 +15,12 @@ export interface ManagementOptions {
   readonly readiness: Readiness
   /** The OpenAPI document of the public listener. */
   readonly openapi: object
+  readonly metrics: Metrics
 }
 
 /** The management listener's app: what operators and orchestrators ask, never on the public listener. */
 export function createManagementApp(
-  { store, readiness, openapi }: ManagementOptions,
+  { store, readiness, openapi, metrics }: ManagementOptions,
   log: Logger,
 ): FastifyInstance {
   const app = createBareApp(log)
@@ -34,5 +36,8 @@ export function createManagementApp(
     return { status: 'ready' }
   })
   app.get('/openapi.json', async () => openapi)
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  )
   return app
 }

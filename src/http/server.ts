@@ -1,18 +1,25 @@
-import type { AddressInfo } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { Logger } from 'pino'
 import { IN_SERVER, startPasswordHashing } from '../accounts/password-hashing.ts'
 import { type Config, describeConfig } from '../config/config.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
+import { createMetrics } from '../metrics/metrics.ts'
+import { countAudit, countThrottle, timeHashing, timeStore } from '../metrics/observe.ts'
+import { gaugeState } from '../metrics/state.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
+import { traceHashing, traceSigning, traceStore } from '../tracing/trace-services.ts'
+import { findTracing } from '../tracing/tracing.ts'
 import { parseWebhookSecrets } from '../webhooks/signing.ts'
 import { createVerifyWebhook } from '../webhooks/verify-webhook.ts'
+import { answerPrimary, type WorkerRole } from '../workers/worker.ts'
+import { urlOf } from './address.ts'
 import { createApp } from './app.ts'
 import { startAuditing } from './auditing.ts'
 import { openKeyRings, rotateUnattended } from './key-rings.ts'
 import { createManagementApp, type Readiness } from './management-app.ts'
+import { injectRequest } from './primary.ts'
 
 /** Failed client authentications from one network, in this time. */
 const CLIENT_FAILURES = 100
@@ -25,7 +32,8 @@ const AUDIT_LAST_CHANCE_MS = 2000
 export interface RunningServer {
   readonly services: TokenServices
   readonly url: string
-  readonly managementUrl: string
+  /** None where the primary has it. */
+  readonly managementUrl: string | undefined
   /** Lets the requests under way finish, then closes both listeners and the store. */
   close(): Promise<void>
 }
@@ -34,38 +42,55 @@ export interface RunningServer {
  * Starts the server: keys, store, both listeners. A store in Redis need not be reachable yet.
  *
  * @param flushLog writes the log lines that wait to go out together; for a log that makes them wait.
+ * @param worker where this is one of several processes. Its management listener is the primary's.
  * @throws {KeyFileError} or the system's error when something cannot be opened or listened on.
  */
 export async function startServer(
   config: Config,
   log: Logger,
   flushLog: () => void = () => undefined,
+  worker?: WorkerRole,
 ): Promise<RunningServer> {
   const keys = await openKeyRings(config.keysDir, log, (event) => services.audit(event))
   const store = openStore(config.store, {
     waitReplicas: config.waitReplicas,
+    sweeps: worker === undefined || worker.place === 0,
     onChange: (state, reason) =>
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
   const auditing = startAuditing(config, store.audit, log, flushLog)
-  const passwords = startPasswordHashing(IN_SERVER)
+  const passwords = startPasswordHashing(IN_SERVER, worker?.of)
   const rotation = rotateUnattended(config, store, log)
+  const metrics = createMetrics()
+  const timedStore = timeStore(store, metrics)
+  const timedHashing = timeHashing(passwords, metrics)
+  // With a core to spare, the event loop goes on while the other one signs.
+  const sign = availableParallelism() > (worker?.of ?? 1) ? signOnPool : signOnThread
+  const tracing = findTracing()
   const services: TokenServices = {
-    store,
-    passwords,
+    store: tracing ? traceStore(timedStore, config.store.kind, tracing) : timedStore,
+    passwords: tracing ? traceHashing(timedHashing, tracing) : timedHashing,
     signing: keys.signing,
-    // With a core to spare, the event loop goes on while the other one signs.
-    sign: availableParallelism() > 1 ? signOnPool : signOnThread,
+    sign: tracing ? traceSigning(sign, tracing) : sign,
     refreshSecrets: keys.refresh,
     verifyWebhook: verifyWebhookOf(config, log),
-    audit: auditing.audit,
+    audit: countAudit(auditing.audit, metrics),
     lookForKeys: keys.lookNow,
-    clientFailures: createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+    clientFailures: countThrottle(
+      createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+      'client_authentication',
+      metrics,
+    ),
     settings: config,
   }
+  gaugeState(metrics, {
+    store,
+    signing: () => services.signing,
+    signsSince: () => keys.signsSince,
+  })
   const readiness: Readiness = { ready: true }
-  const app = await createApp({ services, log, trustProxy: config.trustProxy })
-  const management = createManagementApp({ store, readiness, openapi: app.swagger() }, log)
+  const app = await createApp({ services, log, trustProxy: config.trustProxy, metrics, tracing })
+  const management = createManagementApp({ store, readiness, openapi: app.swagger(), metrics }, log)
 
   let isListening = false
   let closed: Promise<void> | undefined
@@ -86,21 +111,24 @@ export async function startServer(
   }
   try {
     await app.listen({ host: config.host, port: config.port })
-    await management.listen({ host: config.managementHost, port: config.managementPort })
+    if (worker) {
+      answerPrimary({
+        manage: (request) => injectRequest(management, request),
+        metrics: async () => ({ pid: process.pid, metrics: await metrics.registry.getMetricsAsJSON() }),
+      })
+    } else {
+      await management.listen({ host: config.managementHost, port: config.managementPort })
+    }
   } catch (error) {
     await close()
     throw error
   }
   isListening = true
   auditing.audit({ event: 'server.started', configuration: describeConfig(config) })
-  const urlOf = (address: AddressInfo | string | null) => {
-    const { address: host, family, port } = address as AddressInfo
-    return `http://${family === 'IPv6' ? `[${host}]` : host}:${port}`
-  }
   return {
     services,
     url: urlOf(app.server.address()),
-    managementUrl: urlOf(management.server.address()),
+    managementUrl: worker ? undefined : urlOf(management.server.address()),
     close,
   }
 }

@@ -34,6 +34,8 @@ const READING_PAUSE_MS = 20
 export interface Keys {
   readonly signing: SigningKeys
   readonly refresh: RefreshSecretRing
+  /** When the active signing key began to sign, in milliseconds since 1970; `undefined` where no ring file says so. */
+  readonly signsSince: number | undefined
 }
 
 /** A key as it is in its file. */
@@ -132,7 +134,11 @@ async function readKeys(folder: string): Promise<Keys> {
   if (!active) throw activeMissing(signing)
   const activeId = activeOf(refresh.ring).id
   if (!macKeys.has(activeId)) throw activeMissing(refresh)
-  return { signing: { active, published }, refresh: { activeId, macKeys } }
+  return {
+    signing: { active, published },
+    refresh: { activeId, macKeys },
+    signsSince: signing.revision > 0 ? activeOf(signing.ring).since : undefined,
+  }
 }
 
 /** The keys that are published, or that verify: each once, since a copy under another name is the same key. */

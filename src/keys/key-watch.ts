@@ -97,6 +97,9 @@ export async function watchKeys(folder: string, options: KeyWatchOptions): Promi
   return {
     signing,
     refresh,
+    get signsSince() {
+      return keys.signsSince
+    },
     async lookNow() {
       asked ??= lookSoon()
       await asked

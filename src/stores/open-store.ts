@@ -5,9 +5,16 @@ import type { StoreLocation } from './location.ts'
 import type { RedisSettings } from './redis/connection.ts'
 import { openRedisStore } from './redis/store.ts'
 
+export interface StoreSettings extends RedisSettings {
+  /** Whether to clear ended sessions away where the store does not do so itself; one process of several is enough. */
+  readonly sweeps?: boolean
+}
+
 /** Opens the store at this location. */
-export function openStore(location: StoreLocation, settings: RedisSettings): Store {
-  return location.kind === 'lmdb' ? openLmdbStore(location.folder) : openRedisStore(location, settings)
+export function openStore(location: StoreLocation, settings: StoreSettings): Store {
+  return location.kind === 'lmdb'
+    ? openLmdbStore(location.folder, settings.sweeps ?? true)
+    : openRedisStore(location, settings)
 }
 
 /**

@@ -29,6 +29,7 @@ const VERBS = [
   'store copy',
   'audit list',
   'token inspect',
+  'doctor',
   'healthcheck',
 ]
 const words = (line: string) => line.split(' ').filter((word) => word !== '')
@@ -104,6 +105,8 @@ t.test('what is no command: 64, and the way to help', async (t) => {
     ['dev x', /too many arguments/],
     ['serve x', /too many arguments/],
     ['healthcheck x', /too many arguments/],
+    ['doctor x', /too many arguments/],
+    ['doctor --url x', /--url takes a URL/],
   ]
   await Promise.all(
     rows.map(async ([line, says]) => {

@@ -30,6 +30,7 @@ const VARIABLES = [
   'AUDIT_STREAM_LENGTH',
   'AUDIT_WEBHOOK_URL',
   'AUDIT_WEBHOOK_SECRET',
+  'WORKERS',
 ]
 type Environment = Record<string, string>
 const check = (env: Environment) => runHere(['serve', '--check-config'], env)
@@ -101,6 +102,7 @@ t.test('a bad configuration: every fault at once, and 78', async (t) => {
     DEFAULT_AUDIENCE: 'a b',
     TRUST_PROXY: '10.0.0.0/99',
     LOG_LEVEL: 'loud',
+    WORKERS: '0',
     MANAGEMENT_PORT: '',
   }
   const results = [

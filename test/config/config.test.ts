@@ -47,6 +47,7 @@ test('the defaults', async (t) => {
     auditStreamLength: 10_000,
     auditWebhookUrl: '',
     auditWebhookSecret: '',
+    workers: 1,
   })
 })
 
@@ -95,6 +96,7 @@ test('every variable is read', async (t) => {
     AUDIT_STREAM_LENGTH: '0',
     AUDIT_WEBHOOK_URL: 'http://127.0.0.1:8080',
     AUDIT_WEBHOOK_SECRET: `${WHSEC} ${WHSEC}`,
+    WORKERS: '4',
   })
   t.strictSame(config, {
     issuer: 'https://login.example/pawl',
@@ -120,7 +122,9 @@ test('every variable is read', async (t) => {
     auditStreamLength: 0,
     auditWebhookUrl: 'http://127.0.0.1:8080',
     auditWebhookSecret: `${WHSEC} ${WHSEC}`,
+    workers: 4,
   })
+  t.ok(readConfig({ WORKERS: 'auto' }).workers >= 1)
 })
 
 test('every fault is told at once, each with the name of its variable', async (t) => {
@@ -146,6 +150,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     AUDIT_STREAM_LENGTH: 'all',
     AUDIT_WEBHOOK_URL: 'https://ada:hunter2@siem.example',
     AUDIT_WEBHOOK_SECRET: 'whsec_AAAA',
+    WORKERS: '257',
   })
   t.strictSame([...faults].sort(), [
     'ACCESS_TOKEN_TTL must be a whole number of seconds from 1 to 86400',
@@ -169,6 +174,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     'TRUST_PROXY must be a list of addresses or networks such as 10.0.0.0/8, with commas between them',
     `VERIFY_WEBHOOK_SECRET ${SECRET_FAULT}`,
     'VERIFY_WEBHOOK_URL must be https, except on loopback',
+    'WORKERS must be a whole number from 1 to 256, or auto',
   ])
 })
 
@@ -389,6 +395,7 @@ test('what is shown: by name, in full, and without secrets', async (t) => {
     AUDIT_STREAM_LENGTH: 10_000,
     AUDIT_WEBHOOK_URL: '',
     AUDIT_WEBHOOK_SECRET: '',
+    WORKERS: 1,
   })
   const urls = [
     'redis://:hunter2@store',

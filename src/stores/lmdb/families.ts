@@ -93,6 +93,11 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
         return true
       }),
 
+    async count() {
+      families.resetReadTxn()
+      return (families.getStats() as { entryCount: number }).entryCount
+    },
+
     async listOfUser(locator, limit) {
       families.resetReadTxn()
       const now = Date.now()

@@ -39,9 +39,10 @@ export type Durably = <T>(change: () => T) => Promise<T>
 /**
  * Opens, or begins, the embedded store in a folder. Several processes may have it open.
  *
+ * @param sweeps whether to clear away what has ended.
  * @throws when the folder cannot be made or its content is no LMDB environment.
  */
-export function openLmdbStore(folder: string): Store {
+export function openLmdbStore(folder: string, sweeps = true): Store {
   if (existsSync(folder) && !statSync(folder).isDirectory()) {
     throw new StoreFileError(`${folder} is no folder. Name one in STORE_URL, as lmdb:FOLDER.`)
   }
@@ -72,7 +73,7 @@ export function openLmdbStore(folder: string): Store {
       written.then(over, over)
       return written
     })
-  const stopSweep = startSweep(databases, durably)
+  const stopSweep = sweeps ? startSweep(databases, durably) : () => undefined
   return {
     clients: lmdbClients(databases, durably),
     users: lmdbUsers(databases, durably),

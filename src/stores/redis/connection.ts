@@ -63,7 +63,8 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
   }
 }
 
-function clientOf(location: RedisLocation): RedisClient {
+/** A connection of its own, for the caller to end. */
+export function clientOf(location: RedisLocation): RedisClient {
   const common = {
     ...(location.username !== undefined && { username: location.username }),
     ...(location.password !== undefined && { password: location.password }),

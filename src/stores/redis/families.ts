@@ -1,6 +1,7 @@
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
+import { countExpiring } from './count-expiring.ts'
 import { fieldsOf, fieldsOfHeld, viewOf } from './family-record.ts'
 import { familyKey, indexMember, sessionsKey, userKey } from './keys.ts'
 
@@ -70,6 +71,8 @@ export function redisFamilies({ ask, durably }: Connection): FamilyStore {
       )
       return adopted === 1
     },
+
+    count: () => ask(countExpiring),
 
     async listOfUser(locator, limit) {
       const members = await ask((redis) => redis.zrevrange(sessionsKey(locator), 0, MAX_LOOKED_AT - 1))

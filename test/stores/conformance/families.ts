@@ -8,6 +8,14 @@ import { readAlong } from '../read-along.ts'
 import { atFirst, expectFamily, familyIn, idOf, signedIn, someFamily, someUser, turn } from '../records.ts'
 
 export async function testFamilies(t: Test, store: Store, other: Store): Promise<void> {
+  await t.test('they are counted', async (t) => {
+    const before = await store.families.count()
+    await signedIn(store)
+    await signedIn(other)
+    t.equal((await store.families.count()) - before, 2)
+    t.equal((await other.families.count()) - before, 2, 'by whoever asks')
+  })
+
   await t.test('a family is as it was begun, for everyone', async (t) => {
     const before = Date.now()
     const { user, begun, createdAt, endsAt } = await signedIn(store)
