@@ -11,6 +11,7 @@ import {
   type RefreshSecretRing,
   readRefreshToken,
   refreshMacKey,
+  secretIdOf,
 } from '../../src/tokens/refresh-token.ts'
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
@@ -198,6 +199,14 @@ test('older secrets of the ring still verify, and none that is not in it', async
   t.equal(readRefreshToken(swapped, old), undefined, 'another secret under the same id')
   const renamed = { activeId: '00000002', macKeys: new Map([['00000002', one]]) }
   t.equal(readRefreshToken(renamed, old), undefined, 'the same secret under another id')
+})
+
+test('which secret a token says it is under can be told without any', async (t) => {
+  const token = { handle: newHandle(LOCATOR), generation: 3 }
+  t.equal(secretIdOf(mintRefreshToken(ring, token)), '00000001')
+  t.equal(secretIdOf(mintRefreshToken(newerRing, token)), 'ffffffff')
+  for (const text of ['', 'prt_', 'a.b.c', mintRefreshToken(ring, token).slice(0, -1)])
+    t.equal(secretIdOf(text), undefined, text)
 })
 
 test('the MAC key is derived for this purpose alone', async (t) => {
