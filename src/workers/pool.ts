@@ -49,6 +49,8 @@ export interface WorkerPool {
  * @throws {WorkerStartError} when one of them ends before it listens.
  */
 export async function startWorkers(count: number, log: Logger): Promise<WorkerPool> {
+  // Dealt out in turn by the primary, a connection that is on its way to a worker that is killed would hang for ever.
+  cluster.schedulingPolicy = cluster.SCHED_NONE
   const places = new Map<number, Worker>()
   const serving = new Set<Worker>()
   const waiting = new Map<number, (answer: unknown) => void>()
