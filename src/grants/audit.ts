@@ -3,6 +3,7 @@ export interface AuditEvent {
   readonly event:
     | 'sign_in.succeeded'
     | 'sign_in.failed'
+    | 'sign_in.throttled'
     | 'refresh.replayed'
     | 'refresh.lockstep'
     | 'refresh.reuse'

@@ -23,6 +23,8 @@ export interface ClientRequest {
   /** The `Authorization` header. */
   readonly authorization: string | undefined
   readonly sender: Sender
+  /** The IPv4 /24 or IPv6 /64 it comes from; empty when unknown. */
+  readonly prefix: string
 }
 
 /** The parameters that client authentication reads. */
@@ -40,7 +42,7 @@ export const CLIENT_PARAMETERS = ['client_id', 'client_secret']
  */
 export async function authenticateClient(
   { store, clientFailures }: Pick<TokenServices, 'store' | 'clientFailures'>,
-  { authorization, form, sender }: ClientRequest,
+  { authorization, form, prefix }: ClientRequest,
 ): Promise<AuthenticatedClient> {
   const readings = readCredentials(authorization, form)
   for (const { clientId, secret } of readings) {
@@ -52,7 +54,7 @@ export async function authenticateClient(
     const client = await store.clients.find(clientId)
     if (isGenuine(client, secret)) return client as AuthenticatedClient
   }
-  await clientFailures.count(sender.network)
+  await clientFailures.count(prefix)
   throw refused('unknown client, wrong secret, or disabled')
 }
 

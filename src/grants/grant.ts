@@ -9,6 +9,8 @@ import type { Sign, SigningKeys } from '../tokens/signing-key.ts'
 import type { Audit } from './audit.ts'
 import type { AuthenticatedClient } from './authenticate-client.ts'
 import type { FailureThrottle } from './failure-throttle.ts'
+import type { SignInBudgets } from './sign-in-budgets.ts'
+import type { WaitingLines } from './waiting-lines.ts'
 
 /** What the token endpoint works with. */
 export interface TokenServices {
@@ -20,11 +22,13 @@ export interface TokenServices {
   readonly audit: Audit
   /** Failed client authentications. */
   readonly clientFailures: FailureThrottle
+  /** Sign-ins that wait until it is known what becomes of others. */
+  readonly signInLines: WaitingLines
   readonly settings: TokenSettings
 }
 
 /** The server's settings, which a client's own override. Durations are seconds. */
-export interface TokenSettings {
+export interface TokenSettings extends SignInBudgets {
   readonly issuer: string
   readonly defaultAudience: string
   readonly accessTokenTtl: number
@@ -40,6 +44,8 @@ export interface GrantRequest {
   /** The `scope` parameter, where there is one. */
   readonly scope: readonly string[] | undefined
   readonly sender: Sender
+  /** The IPv4 /24 or IPv6 /64 it comes from. */
+  readonly prefix: string
   readonly notes: RequestNotes
 }
 

@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts'
 import type { AuditEvent } from '../grants/audit.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
+import { createWaitingLines } from '../grants/waiting-lines.ts'
 import { ensureKeys, loadKeys } from '../keys/key-files.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
@@ -58,7 +59,8 @@ export async function startServer(
       // Log lines go out together after a moment; these do not wait.
       flushLog()
     },
-    clientFailures: createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+    clientFailures: createFailureThrottle(store, CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+    signInLines: createWaitingLines(),
     settings: config,
   }
   const readiness: Readiness = { ready: true }

@@ -16,6 +16,8 @@ export interface Store {
   readonly clients: ClientStore
   readonly users: UserStore
   readonly families: FamilyStore
+  readonly attempts: AttemptStore
+  readonly networks: NetworkStore
   /** Resolves when the store answers. */
   ping(): Promise<void>
   close(): Promise<void>
@@ -115,4 +117,62 @@ export interface FamilyStore {
 
   /** The families of the user at this locator, revoked ones too, the most recently used first; at most `limit`. */
   listOfUser(locator: string, limit: number): Promise<Family[]>
+}
+
+/** A budget that an attempt is charged to: so many failures of a counter within a window. */
+export interface Charge {
+  /** What the counters are kept for: those of one subject share a window, and are forgotten together. */
+  readonly subject: string
+  readonly counter: string
+  readonly limit: number
+  /** The limit instead, where the counter of the charge at this place of the list has nothing in it. */
+  readonly newcomers?: { readonly limit: number; readonly emptyAt: number } | undefined
+}
+
+/** How attempts are counted, in milliseconds. */
+export interface Counting {
+  /** From a subject's first charge on; then all its counters are empty again. */
+  readonly windowMs: number
+  /** An attempt that is not settled within this time, because its server died, counts as failed. */
+  readonly pendingMs: number
+}
+
+/** Why an attempt may not be made, and by which of its charges. */
+export interface Refusal {
+  readonly at: number
+  /** `spent` by failures, or held by attempts of which it is not known yet: some of these may give back. */
+  readonly state: 'spent' | 'pending'
+  /** Until the window's end. */
+  readonly retryAfterMs: number
+}
+
+/** Counts failed attempts, of whatever. Nothing here needs to be durable; everything ends by itself. */
+export interface AttemptStore {
+  /**
+   * Takes one out of every budget, or out of none: before the attempt, so that those that come at once cannot be more
+   * than the budget has. To be settled.
+   *
+   * @returns the refusal, `spent` before `pending`; `undefined` when the attempt may be made.
+   */
+  reserve(charges: readonly Charge[], counting: Counting): Promise<Refusal | undefined>
+  /** Says what became of an attempt: `failed` leaves the charges, `given_back` takes them away. */
+  settle(charges: readonly Charge[], outcome: 'failed' | 'given_back'): Promise<void>
+  /** Charges a failure that has happened, as far as there is room for it. @returns the refusal where there is none. */
+  count(charge: Charge, windowMs: number): Promise<Refusal | undefined>
+  /** Empties all counters of the subject. @returns false when there was nothing in them. */
+  forget(subject: string): Promise<boolean>
+}
+
+/** How much is remembered of the networks that a user signed in from. */
+export interface Memory {
+  readonly networks: number
+  readonly ms: number
+}
+
+/** The networks from which a user name signed in well, as digests; the user need not be in this store. */
+export interface NetworkStore {
+  /** Whether one of the digests has been noted within `ms`. */
+  isKnown(username: string, digests: readonly string[], ms: number): Promise<boolean>
+  /** Remembers the digest; beyond the bounds of memory those that were noted longest ago are forgotten. */
+  note(username: string, digest: string, memory: Memory): Promise<void>
 }

@@ -12,6 +12,7 @@ const VERBS = [
   'user set-password',
   'user set-claims',
   'user delete',
+  'user unlock',
   'client add',
   'client update',
   'client list',

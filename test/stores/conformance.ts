@@ -1,4 +1,5 @@
 import { type Test, test } from 'tap'
+import { testAttempts, testNetworks } from './conformance/attempts.ts'
 import { testClients } from './conformance/clients.ts'
 import { testContention } from './conformance/contention.ts'
 import { testEquivalence } from './conformance/equivalence.ts'
@@ -20,6 +21,8 @@ export function conformance(name: string, prepare: (t: Test) => Promise<string>)
     await t.test('clients', (t) => testClients(t, store, other))
     await t.test('users', (t) => testUsers(t, store, other))
     await t.test('families', (t) => testFamilies(t, store, other))
+    await t.test('attempts', (t) => testAttempts(t, store, other))
+    await t.test('networks', (t) => testNetworks(t, store, other))
     await t.test('lifetimes', (t) => testLifetimes(t, store))
     await t.test('equivalence', (t) => testEquivalence(t, store, other))
     await t.test('contention', (t) => testContention(t, store, other, url))

@@ -6,8 +6,10 @@ import type { User } from '../../accounts/user.ts'
 import type { Family } from '../../tokens/family.ts'
 import type { Store } from '../contract.ts'
 import { answersWithin } from '../in-time.ts'
+import { type AttemptRecord, lmdbAttempts } from './attempts.ts'
 import { lmdbClients } from './clients.ts'
 import { lmdbFamilies } from './families.ts'
+import { lmdbNetworks, type NetworksRecord } from './networks.ts'
 import { startSweep } from './sweep.ts'
 import { lmdbUsers } from './users.ts'
 
@@ -18,6 +20,8 @@ export function openDatabases(root: RootDatabase) {
     users: root.openDB<User, string>({ name: 'users' }),
     usernames: root.openDB<string, string>({ name: 'usernames' }),
     families: root.openDB<Family, string>({ name: 'families' }),
+    attempts: root.openDB<AttemptRecord, string>({ name: 'attempts' }),
+    networks: root.openDB<NetworksRecord, string>({ name: 'networks' }),
   }
 }
 
@@ -47,7 +51,7 @@ export function openLmdbStore(folder: string): Store {
   const options = {
     path: folder,
     noSubdir: false,
-    maxDbs: 8,
+    maxDbs: 16,
     // A transaction's promise then means "flushed", not "will be flushed soon".
     overlappingSync: false,
     // Known to the library, unknown to its types.
@@ -74,6 +78,8 @@ export function openLmdbStore(folder: string): Store {
     clients: lmdbClients(databases, durably),
     users: lmdbUsers(databases, durably),
     families: lmdbFamilies(databases, durably),
+    attempts: lmdbAttempts(databases, durably),
+    networks: lmdbNetworks(databases, durably),
     async ping() {
       root.getStats()
     },

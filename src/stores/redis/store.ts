@@ -1,7 +1,9 @@
 import type { Store } from '../contract.ts'
+import { redisAttempts } from './attempts.ts'
 import { redisClients } from './clients.ts'
 import { connect, type RedisLocation, type RedisSettings } from './connection.ts'
 import { redisFamilies } from './families.ts'
+import { redisNetworks } from './networks.ts'
 import { redisUsers } from './users.ts'
 
 /** Opens the store in Redis. Returns at once; until there is a connection every verb throws `UnavailableError`. */
@@ -11,6 +13,8 @@ export function openRedisStore(location: RedisLocation, settings: RedisSettings)
     clients: redisClients(connection),
     users: redisUsers(connection),
     families: redisFamilies(connection),
+    attempts: redisAttempts(connection),
+    networks: redisNetworks(connection),
     async ping() {
       await connection.ask((redis) => redis.ping())
     },
