@@ -18,6 +18,7 @@ export interface Config {
   readonly refreshTokenIdleTtl: number
   readonly refreshTokenMaxTtl: number
   readonly refreshTokenGrace: number
+  readonly maxSessionsPerUser: number
   readonly signInFailuresPerAccount: number
   readonly signInFailuresPerNetwork: number
   readonly signInFailuresInTotal: number
@@ -100,6 +101,12 @@ export const VARIABLES = {
     '30',
     'seconds in which the predecessor of a refresh token still answers; 0 is strict',
     seconds(0, 3600),
+  ),
+  maxSessionsPerUser: variable(
+    'MAX_SESSIONS_PER_USER',
+    '100',
+    'sessions of a user beyond which a sign-in ends the one longest unused; 0 for any number',
+    (text) => wholeNumber(text, 0, 1000),
   ),
   signInFailuresPerAccount: variable(
     'SIGN_IN_FAILURES_PER_ACCOUNT',

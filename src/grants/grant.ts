@@ -35,6 +35,8 @@ export interface TokenSettings extends SignInBudgets {
   readonly refreshTokenIdleTtl: number
   readonly refreshTokenMaxTtl: number
   readonly refreshTokenGrace: number
+  /** 0 for any number. */
+  readonly maxSessionsPerUser: number
 }
 
 /** A token request whose client is authenticated and may use the grant. */

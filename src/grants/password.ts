@@ -51,10 +51,14 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
       sender,
       idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
       maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
+      // Nor does it end one that can.
+      maxSessions: mayRefresh ? settings.maxSessionsPerUser : 0,
     })
     if (!begun) throw refused('the account changed meanwhile')
 
     notes.sid = sid
+    for (const ended of begun.ended)
+      audit({ event: 'session.revoked', sub: user.sub, sid: ended, reason: 'cap' })
     audit({ event: 'sign_in.succeeded', client_id: client.clientId, sub: user.sub, sid, ...sender })
     return {
       ...granted,

@@ -68,6 +68,16 @@ export interface NewFamily {
   readonly sender: Sender
   readonly idleMs: number
   readonly maxMs: number
+  /** How many sessions the user may have with this one; 0 or none for any number. */
+  readonly maxSessions?: number
+}
+
+/** What became of a sign-in. */
+export interface BegunFamily {
+  readonly createdAt: number
+  readonly endsAt: number
+  /** The sessions that were ended for this one. */
+  readonly ended: readonly string[]
 }
 
 /** A family and its user as the store holds them at one moment. */
@@ -90,12 +100,13 @@ export interface AdvanceRequest {
 
 export interface FamilyStore {
   /**
-   * Begins a family at generation 0, provided that the user's epoch is still `userEpoch`.
+   * Begins a family at generation 0, provided that the user's epoch is still `userEpoch`. Where the user would have more
+   * than `maxSessions` that live, those that were not used for longest are ended with reason `cap`, by the same write.
    *
    * @returns the time of the sign-in, or `undefined` when the user was disabled, deleted, signed out everywhere or
    *   given another password meanwhile.
    */
-  create(family: NewFamily): Promise<{ readonly createdAt: number; readonly endsAt: number } | undefined>
+  create(family: NewFamily): Promise<BegunFamily | undefined>
 
   /**
    * The compare-and-set: moves the family from generation `from` to `to` and its idle end to `idleMs` from now (at
@@ -117,6 +128,9 @@ export interface FamilyStore {
 
   /** The families of the user at this locator, revoked ones too, the most recently used first; at most `limit`. */
   listOfUser(locator: string, limit: number): Promise<Family[]>
+
+  /** The families of the client, revoked ones too, in no particular order. Walks every family of the store. */
+  listOfClient(clientId: string): AsyncIterable<FamilyView & { readonly family: Family }>
 }
 
 /** A budget that an attempt is charged to: so many failures of a counter within a window. */

@@ -5,6 +5,7 @@ import { testContention } from './conformance/contention.ts'
 import { testEquivalence } from './conformance/equivalence.ts'
 import { testFamilies } from './conformance/families.ts'
 import { testLifetimes } from './conformance/lifetimes.ts'
+import { testSessionCap } from './conformance/session-cap.ts'
 import { testUsers } from './conformance/users.ts'
 import { openHandle } from './handles.ts'
 
@@ -21,6 +22,7 @@ export function conformance(name: string, prepare: (t: Test) => Promise<string>)
     await t.test('clients', (t) => testClients(t, store, other))
     await t.test('users', (t) => testUsers(t, store, other))
     await t.test('families', (t) => testFamilies(t, store, other))
+    await t.test('session cap', (t) => testSessionCap(t, store, other))
     await t.test('attempts', (t) => testAttempts(t, store, other))
     await t.test('networks', (t) => testNetworks(t, store, other))
     await t.test('lifetimes', (t) => testLifetimes(t, store))

@@ -20,6 +20,7 @@ export function openDatabases(root: RootDatabase) {
     users: root.openDB<User, string>({ name: 'users' }),
     usernames: root.openDB<string, string>({ name: 'usernames' }),
     families: root.openDB<Family, string>({ name: 'families' }),
+    sessions: root.openDB<readonly string[], string>({ name: 'sessions' }),
     attempts: root.openDB<AttemptRecord, string>({ name: 'attempts' }),
     networks: root.openDB<NetworksRecord, string>({ name: 'networks' }),
   }

@@ -17,7 +17,10 @@ type Value = string | number
 
 /** The commands that ioredis adds for the scripts. */
 export interface Commands {
-  familyCreate(family: string, user: string, index: string, ...args: Value[]): Promise<number | null>
+  familyCreate(
+    keys: number,
+    ...keysAndArgs: Value[]
+  ): Promise<[createdAt: number, ...members: string[]] | null>
   familyAdvance(family: string, user: string, index: string, ...args: Value[]): Promise<string>
   familyLook(family: string, user: string): Promise<string>
   familyNoteReplay(family: string, lockstepGeneration: number, lockstepRun: number): Promise<null>

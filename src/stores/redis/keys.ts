@@ -6,6 +6,10 @@ import { locatorOf } from '../../tokens/refresh-token.ts'
  * one slot of a cluster, so that one script can hold a family against its user.
  */
 export const familyKey = (id: string) => `pawl:f:{${locatorOf(id)}}${id.slice(locatorOf(id).length)}`
+/** All families, whoever's. */
+export const FAMILY_PATTERN = 'pawl:f:*'
+/** The id of the family that is under this key. */
+export const idOfKey = (key: string) => key.slice('pawl:f:'.length).replace(/[{}]/g, '')
 export const indexMember = (id: string) => id.slice(locatorOf(id).length)
 export const userKey = (locator: string) => `pawl:u:{${locator}}`
 export const sessionsKey = (locator: string) => `pawl:s:{${locator}}`
