@@ -69,6 +69,9 @@ export const GRANTS: readonly Row[] = [
           }
           t.strictSame(answers[0], answers[1], `failure ${failure}: the same answer`)
           t.strictSame(works[0], works[1], `failure ${failure}: the same work`)
+          const isThrottled = 'status' in answers[0]! && answers[0].status === 429
+          t.equal(works[0]?.includes('passwords.verify'), !isThrottled, 'throttled, without a hash')
+          t.equal(isThrottled, failure >= 10, 'from the eleventh failure on')
         }
       })
       for (const client of [
