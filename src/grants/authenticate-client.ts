@@ -42,7 +42,7 @@ export const CLIENT_PARAMETERS = ['client_id', 'client_secret']
  */
 export async function authenticateClient(
   { store, clientFailures }: Pick<TokenServices, 'store' | 'clientFailures'>,
-  { authorization, form, prefix }: ClientRequest,
+  { authorization, form, sender }: ClientRequest,
 ): Promise<AuthenticatedClient> {
   const readings = readCredentials(authorization, form)
   for (const { clientId, secret } of readings) {
@@ -54,7 +54,7 @@ export async function authenticateClient(
     const client = await store.clients.find(clientId)
     if (isGenuine(client, secret)) return client as AuthenticatedClient
   }
-  await clientFailures.count(prefix)
+  await clientFailures.count(sender.network)
   throw refused('unknown client, wrong secret, or disabled')
 }
 

@@ -13,6 +13,8 @@ export interface GuardedSignIn {
   readonly username: string
   /** The IPv4 /24 or IPv6 /64 that it comes from. */
   readonly prefix: string
+  /** The IPv4 /24 or IPv6 /48. */
+  readonly network: string
   readonly onThrottled: (budget: Budget) => void
 }
 
@@ -29,7 +31,7 @@ export interface GuardedSignIn {
  */
 export async function guardSignIn<T>(
   services: GuardServices,
-  { username, prefix, onThrottled }: GuardedSignIn,
+  { username, prefix, network, onThrottled }: GuardedSignIn,
   signIn: () => Promise<T>,
 ): Promise<T> {
   const { store, settings, signInLines } = services
@@ -43,7 +45,7 @@ export async function guardSignIn<T>(
     // While it waits, another sign-in may have made the network known.
     isKnown ||= !isFirst && (await recall())
     isFirst = false
-    const charges = chargesOf(settings, { username, prefix, isKnown })
+    const charges = chargesOf(settings, { username, prefix, network, isKnown })
     const refusal = await store.attempts.reserve(charges, counting)
     if (!refusal) return charges
     const refusing = charges[refusal.at]!
@@ -51,7 +53,7 @@ export async function guardSignIn<T>(
     onThrottled(refusing.budget)
     throw new ThrottledError(Math.max(1, Math.ceil(refusal.retryAfterMs / 1000)))
   }
-  const names = chargesOf(settings, { username, prefix, isKnown }).map(nameOf)
+  const names = chargesOf(settings, { username, prefix, network, isKnown }).map(nameOf)
   const charges = await signInLines.pass<BudgetCharge[]>(names, reserve)
 
   const settle = async (outcome: 'failed' | 'given_back') => {

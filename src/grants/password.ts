@@ -28,7 +28,7 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
 
   const onThrottled = (reason: string) =>
     audit({ event: 'sign_in.throttled', client_id: client.clientId, reason, ...sender })
-  return guardSignIn(services, { username, prefix, onThrottled }, async () => {
+  return guardSignIn(services, { username, prefix, network: sender.network, onThrottled }, async () => {
     const verified = await verifyUser(services, { username, password })
     if ('refused' in verified) throw refused(verified.refused)
     const { user } = verified

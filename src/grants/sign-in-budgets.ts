@@ -26,6 +26,8 @@ export interface SignInAttempt {
   readonly username: string
   /** The IPv4 /24 or IPv6 /64. */
   readonly prefix: string
+  /** The IPv4 /24 or IPv6 /48, in which whoever has one of its /64 may well have them all. */
+  readonly network: string
   /** Whether this account signed in well from there before. */
   readonly isKnown: boolean
 }
@@ -49,7 +51,7 @@ const ALL = 'all'
  */
 export function chargesOf(
   budgets: SignInBudgets,
-  { username, prefix, isKnown }: SignInAttempt,
+  { username, prefix, network, isKnown }: SignInAttempt,
 ): BudgetCharge[] {
   const here: BudgetCharge = {
     budget: 'account_network',
@@ -59,27 +61,25 @@ export function chargesOf(
   }
   if (isKnown) return [here]
   const accountWide = ACCOUNT_WIDE_FACTOR * budgets.signInFailuresPerAccount
-  return [
-    here,
-    {
-      budget: 'account',
-      subject: here.subject,
-      counter: ALL,
-      limit: accountWide,
-      newcomers: { limit: NEWCOMER_FACTOR * accountWide, emptyAt: 0 },
-    },
-    {
-      budget: 'network',
-      subject: `network:${prefix}`,
-      counter: ALL,
-      limit: budgets.signInFailuresPerNetwork,
-    },
-    {
-      budget: 'total',
-      subject: 'total',
-      counter: ALL,
-      limit: budgets.signInFailuresInTotal,
-      newcomers: { limit: NEWCOMER_FACTOR * budgets.signInFailuresInTotal, emptyAt: 2 },
-    },
-  ]
+  const one: BudgetCharge = {
+    budget: 'network',
+    subject: `network:${prefix}`,
+    counter: ALL,
+    limit: budgets.signInFailuresPerNetwork,
+  }
+  const charges = [here]
+  /** Adds a budget with room for those in whose counter, the last that was added, nothing is. */
+  const share = (charge: BudgetCharge) => {
+    const newcomers = { limit: NEWCOMER_FACTOR * charge.limit, emptyAt: charges.length - 1 }
+    charges.push({ ...charge, newcomers })
+  }
+  // Nobody becomes a newcomer again by another /64 of the same /48.
+  if (network !== prefix) charges.push({ ...here, counter: network, limit: accountWide })
+  share({ budget: 'account', subject: here.subject, counter: ALL, limit: accountWide })
+  charges.push(one)
+  if (network !== prefix) {
+    charges.push({ ...one, subject: `network:${network}`, limit: NEWCOMER_FACTOR * one.limit })
+  }
+  share({ budget: 'total', subject: 'total', counter: ALL, limit: budgets.signInFailuresInTotal })
+  return charges
 }
