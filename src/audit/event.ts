@@ -26,6 +26,7 @@ const AUDIT_EVENTS = {
   'user.disabled': 'operator',
   'user.enabled': 'operator',
   'user.deleted': 'operator',
+  'user.unlocked': 'operator',
   'client.created': 'operator',
   'client.changed': 'operator',
   'client.secret_rotated': 'operator',

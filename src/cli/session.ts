@@ -1,5 +1,6 @@
 import type { Client } from '../accounts/client.ts'
 import { type User, userLocator, withoutSessions } from '../accounts/user.ts'
+import type { Store } from '../stores/contract.ts'
 import type { Family } from '../tokens/family.ts'
 import { isFamilyId } from '../tokens/refresh-token.ts'
 import { requireClient } from './client.ts'
@@ -13,19 +14,26 @@ const MAX_LISTED = 1000
 const list: Command = {
   name: 'session list',
   operands: '',
-  summary: `list the sessions (refresh-token families) of a user, the last used first, at most ${MAX_LISTED}`,
-  options: { user: { type: 'string', value: 'NAME', help: 'whose' }, ...JSON_OPTION },
+  summary: 'list the sessions (refresh-token families) of a user or of a client',
+  details:
+    'Those of a user come with the last used first. For those of a client every session of the store is looked at, until\n' +
+    'as many are found as may be listed; they come in no particular order.',
+  options: {
+    user: { type: 'string', value: 'NAME', help: 'those of this user' },
+    client: { type: 'string', value: 'ID', help: 'those of this client' },
+    limit: { type: 'string', value: 'N', help: `list at most so many, by default ${MAX_LISTED}` },
+    ...JSON_OPTION,
+  },
   async run(args, surroundings) {
     noOperands(args)
-    const { user: username } = args.values
-    if (typeof username !== 'string') throw new UsageError('--user NAME is missing')
-    const sessions = await withStore(surroundings, async (store) => {
-      const user = await requireUser(store, username)
-      const families = await store.families.listOfUser(userLocator(user.sub), MAX_LISTED)
-      const clients = new Map<string, Client | undefined>()
-      for (const { clientId } of families) clients.set(clientId, await store.clients.find(clientId))
-      return families.map((family) => shown(family, user, clients.get(family.clientId)))
-    })
+    const { user, client, limit: given = String(MAX_LISTED) } = args.values
+    if ((user === undefined) === (client === undefined))
+      throw new UsageError('give --user NAME or --client ID')
+    if (!/^[1-9]\d{0,6}$/.test(String(given))) throw new UsageError('--limit takes a number from 1 on')
+    const limit = Number(given)
+    const sessions = await withStore(surroundings, (store) =>
+      typeof user === 'string' ? ofUser(store, user, limit) : ofClient(store, String(client), limit),
+    )
     if (args.values.json) {
       for (const session of sessions) surroundings.print(JSON.stringify(session))
       return 0
@@ -46,10 +54,30 @@ const list: Command = {
   },
 }
 
-function shown(family: Family, user: User, client: Client | undefined) {
+async function ofUser(store: Store, username: string, limit: number) {
+  const user = await requireUser(store, username)
+  const families = await store.families.listOfUser(userLocator(user.sub), limit)
+  const clients = new Map<string, Client | undefined>()
+  for (const { clientId } of families) {
+    if (!clients.has(clientId)) clients.set(clientId, await store.clients.find(clientId))
+  }
+  return families.map((family) => shown(family, user, clients.get(family.clientId)))
+}
+
+async function ofClient(store: Store, clientId: string, limit: number) {
+  const client = await requireClient(store, clientId)
+  const sessions: ReturnType<typeof shown>[] = []
+  for await (const { family, user } of store.families.listOfClient(clientId)) {
+    sessions.push({ ...(user && { sub: user.sub }), ...shown(family, user, client) })
+    if (sessions.length === limit) break
+  }
+  return sessions
+}
+
+function shown(family: Family, user: Pick<User, 'epoch'> | undefined, client: Client | undefined) {
   const ended =
     family.revoked?.reason ??
-    (family.userEpoch !== user.epoch ? 'user' : undefined) ??
+    (family.userEpoch !== user?.epoch ? 'user' : undefined) ??
     (family.clientEpoch !== client?.epoch ? 'client' : undefined)
   return {
     id: family.id,
@@ -69,24 +97,26 @@ function shown(family: Family, user: User, client: Client | undefined) {
 const revoke: Command = {
   name: 'session revoke',
   operands: '[ID]',
-  summary: 'end one session, or every session of a user or of a client',
+  summary: 'end one session, or every session of a user, of a client or of everybody',
   details:
     'Refresh tokens of an ended session are refused at once. Access tokens that are out live until they expire.',
   options: {
     user: { type: 'string', value: 'NAME', help: 'every session of this user' },
     client: { type: 'string', value: 'ID', help: 'every session of this client' },
+    all: { type: 'boolean', help: 'every session of every client' },
   },
   async run(args, surroundings) {
-    const { user, client } = args.values
-    if ([args.positionals[0], user, client].filter((what) => what !== undefined).length !== 1) {
-      throw new UsageError('give one of ID, --user NAME and --client ID')
+    const { user, client, all } = args.values
+    if ([args.positionals[0], user, client, all].filter((what) => what !== undefined).length !== 1) {
+      throw new UsageError('give one of ID, --user NAME, --client ID and --all')
     }
-    const id = user === undefined && client === undefined ? onlyOperand(args, 'ID') : undefined
+    const id = user === undefined && client === undefined && !all ? onlyOperand(args, 'ID') : undefined
     if (id !== undefined && !isFamilyId(id))
       throw new UsageError('the ID is no session id: 32 characters, as in session list')
     const said = await withStore(surroundings, async (store, audit) => {
-      const revoked = (whose: { sid: string } | { sub: string } | { client_id: string }) =>
-        audit({ event: 'session.revoked', actor: 'operator', reason: 'operator', ...whose })
+      const revoked = (
+        whose: { sid: string } | { sub: string } | { client_id: string } | Record<never, never>,
+      ) => audit({ event: 'session.revoked', actor: 'operator', reason: 'operator', ...whose })
       if (typeof user === 'string') {
         const found = await requireUser(store, user)
         await store.users.change(found.sub, withoutSessions(found))
@@ -99,6 +129,11 @@ const revoke: Command = {
         revoked({ client_id: client })
         return 'Every session of the client has ended'
       }
+      if (all) {
+        const ended = await endAll(store)
+        revoked({})
+        return `Every session has ended, of ${ended} clients`
+      }
       const outcome = await store.families.revoke(id!, 'operator')
       if (outcome === 'gone') throw new CommandError('There is no such session; it may have expired')
       if (outcome === 'already_revoked') return 'The session had been revoked before'
@@ -108,6 +143,20 @@ const revoke: Command = {
     surroundings.print(said)
     return 0
   },
+}
+
+/** Clients changed at once: on Redis each change waits until every server goes by it. */
+const CHANGED_AT_ONCE = 500
+
+/** Moves every client on to another epoch. @returns how many clients there are. */
+async function endAll(store: Store): Promise<number> {
+  const clients: Client[] = []
+  for await (const client of store.clients.list()) clients.push(client)
+  for (let at = 0; at < clients.length; at += CHANGED_AT_ONCE) {
+    const some = clients.slice(at, at + CHANGED_AT_ONCE)
+    await Promise.all(some.map((client) => store.clients.change(client.clientId, withoutSessions(client))))
+  }
+  return clients.length
 }
 
 export const SESSION_COMMANDS: readonly Command[] = [list, revoke]

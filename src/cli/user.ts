@@ -1,6 +1,7 @@
 import { IN_COMMAND, type PasswordHashing, startPasswordHashing } from '../accounts/password-hashing.ts'
 import { newEpoch, newSub, type User, usernameFault, withoutAccess, withPassword } from '../accounts/user.ts'
 import type { AuditEventName } from '../audit/event.ts'
+import { accountSubject } from '../grants/sign-in-budgets.ts'
 import type { Store } from '../stores/contract.ts'
 import {
   type Arguments,
@@ -200,6 +201,31 @@ const list: Command = {
   },
 }
 
+const unlock: Command = {
+  name: 'user unlock',
+  operands: 'NAME',
+  summary: 'forget the failed sign-ins of an account, so that it can be tried again at once',
+  details:
+    'Failed sign-ins stop counting by themselves after SIGN_IN_FAILURE_WINDOW. Budgets that other accounts share, those\n' +
+    'of a network and of everything together, stay as they are; see docs/guessing-defence.md.',
+  options: {},
+  async run(args, surroundings) {
+    const username = onlyOperand(args, 'NAME')
+    const wasCounted = await withStore(surroundings, async (store, audit) => {
+      const forgotten = await store.attempts.forget(accountSubject(username))
+      const user = await store.users.findByUsername(username)
+      if (forgotten) audit({ event: 'user.unlocked', ...(user && { sub: user.sub }) })
+      return forgotten
+    })
+    surroundings.print(
+      wasCounted
+        ? 'The failed sign-ins of the account are forgotten'
+        : 'No failed sign-in of the account is counted; it may be a budget of its network that is spent',
+    )
+    return 0
+  },
+}
+
 export const USER_COMMANDS: readonly Command[] = [
   add,
   list,
@@ -219,6 +245,7 @@ export const USER_COMMANDS: readonly Command[] = [
   ),
   setPassword,
   setClaims,
+  unlock,
   oneUser(
     'delete',
     'delete a user, and end every session of the user',

@@ -21,6 +21,11 @@ export interface Config {
   readonly refreshTokenIdleTtl: number
   readonly refreshTokenMaxTtl: number
   readonly refreshTokenGrace: number
+  readonly maxSessionsPerUser: number
+  readonly signInFailuresPerAccount: number
+  readonly signInFailuresPerNetwork: number
+  readonly signInFailuresInTotal: number
+  readonly signInFailureWindow: number
   readonly defaultAudience: string
   readonly trustProxy: readonly string[]
   readonly logLevel: LogLevel
@@ -114,6 +119,36 @@ export const VARIABLES = {
     '30',
     'seconds in which the predecessor of a refresh token still answers; 0 is strict',
     seconds(0, 3600),
+  ),
+  maxSessionsPerUser: variable(
+    'MAX_SESSIONS_PER_USER',
+    '100',
+    'sessions of a user beyond which a sign-in ends the one longest unused; 0 for any number',
+    (text) => wholeNumber(text, 0, 1000),
+  ),
+  signInFailuresPerAccount: variable(
+    'SIGN_IN_FAILURES_PER_ACCOUNT',
+    '10',
+    'failed sign-ins for one account from one network, in the window, before more are refused unseen',
+    (text) => wholeNumber(text, 1, 100_000),
+  ),
+  signInFailuresPerNetwork: variable(
+    'SIGN_IN_FAILURES_PER_NETWORK',
+    '100',
+    'the same from one network, for accounts that have not signed in from there before',
+    (text) => wholeNumber(text, 1, 1_000_000),
+  ),
+  signInFailuresInTotal: variable(
+    'SIGN_IN_FAILURES_IN_TOTAL',
+    '2000',
+    'the same from everywhere together',
+    (text) => wholeNumber(text, 1, 10_000_000),
+  ),
+  signInFailureWindow: variable(
+    'SIGN_IN_FAILURE_WINDOW',
+    '900',
+    'seconds for which failed sign-ins count',
+    seconds(1, DAY),
   ),
   defaultAudience: variable(
     'DEFAULT_AUDIENCE',

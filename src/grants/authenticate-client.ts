@@ -23,6 +23,8 @@ export interface ClientRequest {
   /** The `Authorization` header. */
   readonly authorization: string | undefined
   readonly sender: Sender
+  /** The IPv4 /24 or IPv6 /64 it comes from; empty when unknown. */
+  readonly prefix: string
 }
 
 /** The parameters that client authentication reads. */

@@ -1,5 +1,5 @@
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import { ThrottledError } from '../oauth/errors.ts'
+import type { Store } from '../stores/contract.ts'
 
 /** A budget of failures. */
 export interface FailureThrottle {
@@ -7,17 +7,17 @@ export interface FailureThrottle {
   count(network: string): Promise<void>
 }
 
-/** Each server counts for itself. @param failures in `seconds`, for each network. */
-export function createFailureThrottle(failures: number, seconds: number): FailureThrottle {
-  const limiter = new RateLimiterMemory({ points: failures, duration: seconds })
+/** All servers on the store count together. @param failures in `seconds`, for each network. */
+export function createFailureThrottle(
+  { attempts }: Pick<Store, 'attempts'>,
+  failures: number,
+  seconds: number,
+): FailureThrottle {
   return {
     async count(network) {
-      try {
-        await limiter.consume(network)
-      } catch (error) {
-        if (!(error instanceof RateLimiterRes)) throw error
-        throw new ThrottledError(Math.max(1, Math.ceil(error.msBeforeNext / 1000)))
-      }
+      const charge = { subject: `clients:${network}`, counter: 'all', limit: failures }
+      const refusal = await attempts.count(charge, 1000 * seconds)
+      if (refusal) throw new ThrottledError(Math.max(1, Math.ceil(refusal.retryAfterMs / 1000)))
     },
   }
 }

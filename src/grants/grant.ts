@@ -10,6 +10,8 @@ import type { Sign, SigningKeys } from '../tokens/signing-key.ts'
 import type { VerifyWebhook } from '../webhooks/verify-webhook.ts'
 import type { AuthenticatedClient } from './authenticate-client.ts'
 import type { FailureThrottle } from './failure-throttle.ts'
+import type { SignInBudgets } from './sign-in-budgets.ts'
+import type { WaitingLines } from './waiting-lines.ts'
 
 /** What the token endpoint works with. */
 export interface TokenServices {
@@ -25,17 +27,21 @@ export interface TokenServices {
   readonly audit: Audit
   /** Failed client authentications. */
   readonly clientFailures: FailureThrottle
+  /** Sign-ins that wait until it is known what becomes of others. */
+  readonly signInLines: WaitingLines
   readonly settings: TokenSettings
 }
 
 /** The server's settings, which a client's own override. Durations are seconds. */
-export interface TokenSettings {
+export interface TokenSettings extends SignInBudgets {
   readonly issuer: string
   readonly defaultAudience: string
   readonly accessTokenTtl: number
   readonly refreshTokenIdleTtl: number
   readonly refreshTokenMaxTtl: number
   readonly refreshTokenGrace: number
+  /** 0 for any number. */
+  readonly maxSessionsPerUser: number
 }
 
 /** A token request whose client is authenticated and may use the grant. */
@@ -45,6 +51,8 @@ export interface GrantRequest {
   /** The `scope` parameter, where there is one. */
   readonly scope: readonly string[] | undefined
   readonly sender: Sender
+  /** The IPv4 /24 or IPv6 /64 it comes from. */
+  readonly prefix: string
   readonly notes: RequestNotes
 }
 

@@ -3,6 +3,7 @@ import { OAuthError } from '../oauth/errors.ts'
 import { isWithin } from '../oauth/scope.ts'
 import { familyIdOf, newHandle } from '../tokens/refresh-token.ts'
 import { audienceOf, type Grant } from './grant.ts'
+import { guardSignIn } from './guard-sign-in.ts'
 import { verifyUser } from './verify-user.ts'
 
 /**
@@ -10,7 +11,7 @@ import { verifyUser } from './verify-user.ts'
  *
  * Whatever is wrong with the name or the password, the answer and the work behind it are the same.
  */
-export const passwordGrant: Grant = async (services, { client, form, scope, sender, notes }) => {
+export const passwordGrant: Grant = async (services, { client, form, scope, sender, prefix, notes }) => {
   const { store, settings, audit } = services
   const username = form.values.get('username')
   const password = form.values.get('password')
@@ -25,45 +26,53 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
     return new OAuthError('invalid_grant', 'The username or the password is wrong', reason)
   }
 
-  const verified = await verifyUser(services, { username, password, clientId: client.clientId })
-  if ('refused' in verified) throw refused(verified.refused, verified.sub)
-  const { user } = verified
+  const onThrottled = (reason: string) =>
+    audit({ event: 'sign_in.throttled', client_id: client.clientId, reason, ...sender })
+  return guardSignIn(services, { username, prefix, network: sender.network, onThrottled }, async () => {
+    const verified = await verifyUser(services, { username, password, clientId: client.clientId })
+    if ('refused' in verified) throw refused(verified.refused, verified.sub)
+    const { user } = verified
 
-  const handle = newHandle(userLocator(user.sub))
-  const sid = familyIdOf(handle)
-  const mayRefresh = client.grants.includes('refresh_token')
-  // A session that cannot be refreshed is over with its access token.
-  const lifetimeMs = 1000 * (client.accessTokenTtl ?? settings.accessTokenTtl)
-  const granted = {
-    scope: scope ?? client.scopes,
-    audience: audienceOf(client, settings),
-  }
-  const begun = await store.families.create({
-    id: sid,
-    clientId: client.clientId,
-    clientEpoch: client.epoch,
-    userEpoch: user.epoch,
-    ...granted,
-    sender,
-    idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
-    maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
+    const handle = newHandle(userLocator(user.sub))
+    const sid = familyIdOf(handle)
+    const mayRefresh = client.grants.includes('refresh_token')
+    // A session that cannot be refreshed is over with its access token.
+    const lifetimeMs = 1000 * (client.accessTokenTtl ?? settings.accessTokenTtl)
+    const granted = {
+      scope: scope ?? client.scopes,
+      audience: audienceOf(client, settings),
+    }
+    const begun = await store.families.create({
+      id: sid,
+      clientId: client.clientId,
+      clientEpoch: client.epoch,
+      userEpoch: user.epoch,
+      ...granted,
+      sender,
+      idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
+      maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
+      // Nor does it end one that can.
+      maxSessions: mayRefresh ? settings.maxSessionsPerUser : 0,
+    })
+    if (!begun) throw refused('the account changed meanwhile')
+
+    notes.sid = sid
+    for (const ended of begun.ended)
+      audit({ event: 'session.revoked', actor: 'server', sub: user.sub, sid: ended, reason: 'cap' })
+    audit({ event: 'sign_in.succeeded', client_id: client.clientId, sub: user.sub, sid, ...sender })
+    return {
+      ...granted,
+      sub: user.sub,
+      claims: user.claims,
+      issuedAt: begun.createdAt,
+      now: begun.createdAt,
+      session: {
+        sid,
+        generation: 0,
+        signedInAt: begun.createdAt,
+        endsAt: begun.endsAt,
+        handle: mayRefresh ? handle : undefined,
+      },
+    }
   })
-  if (!begun) throw refused('the account changed meanwhile', user.sub)
-
-  notes.sid = sid
-  audit({ event: 'sign_in.succeeded', client_id: client.clientId, sub: user.sub, sid, ...sender })
-  return {
-    ...granted,
-    sub: user.sub,
-    claims: user.claims,
-    issuedAt: begun.createdAt,
-    now: begun.createdAt,
-    session: {
-      sid,
-      generation: 0,
-      signedInAt: begun.createdAt,
-      endsAt: begun.endsAt,
-      handle: mayRefresh ? handle : undefined,
-    },
-  }
 }

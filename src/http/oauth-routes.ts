@@ -10,7 +10,7 @@ import { allowOrigins } from './cors.ts'
 import { NO_FORM } from './errors.ts'
 import { INTROSPECTION_SCHEMA, REVOCATION_SCHEMA, TOKEN_SCHEMA } from './openapi.ts'
 import type { Registrations } from './registrations.ts'
-import { senderOf } from './sender.ts'
+import { networkOf, senderOf } from './sender.ts'
 
 /** Room for the longest honest request many times over. */
 const BODY_LIMIT = 16 * 1024
@@ -83,6 +83,7 @@ function clientRequest(request: FastifyRequest, reply: FastifyReply) {
     form: (request.body as Form | undefined) ?? EMPTY_FORM,
     authorization: headers.authorization,
     sender: senderOf(request),
+    prefix: networkOf(request.ip, 64),
     notes,
   }
 }

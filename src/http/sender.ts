@@ -9,8 +9,12 @@ export function senderOf(request: FastifyRequest): Sender {
   return { network: networkOf(request.ip), agent: agentOf(request.headers['user-agent']) }
 }
 
-/** The IPv4 /24 or IPv6 /48 of an address; empty for what is no address. Some proxies add the port to it. */
-export function networkOf(text: string | undefined): string {
+/**
+ * The IPv4 /24 of an address, or its IPv6 network; empty for what is no address. Some proxies add the port to it.
+ *
+ * @param bits of an IPv6 network: 48 is what a customer gets at most, 64 what a household has for certain.
+ */
+export function networkOf(text: string | undefined, bits: 48 | 64 = 48): string {
   const bare =
     /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)(?::\d+)?$/i.exec(text ?? '')?.[1] ??
     (text ?? '').replace(/^\[|\](?::\d+)?$|%.*$/g, '')
@@ -18,9 +22,11 @@ export function networkOf(text: string | undefined): string {
   if (!isIPv6(bare)) return ''
   const [head = '', tail] = bare.toLowerCase().split('::')
   const groups = head === '' ? [] : head.split(':')
-  // Only the first three of eight groups matter; what `::` stands for between head and tail are zeros.
-  if (tail !== undefined) while (groups.length < 3) groups.push('0')
-  return `${groups.slice(0, 3).join(':')}::/48`
+  const after = tail === undefined || tail === '' ? [] : tail.split(':')
+  // What `::` stands for between head and tail are zeros; an IPv4 address at the end stands for two groups.
+  const missing = 8 - groups.length - after.length - (bare.includes('.') ? 1 : 0)
+  if (tail !== undefined) groups.push(...Array.from({ length: missing }, () => '0'), ...after)
+  return `${groups.slice(0, bits / 16).join(':')}::/${bits}`
 }
 
 function agentOf(header: string | undefined): string {

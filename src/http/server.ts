@@ -4,6 +4,7 @@ import { IN_SERVER, startPasswordHashing } from '../accounts/password-hashing.ts
 import { type Config, describeConfig } from '../config/config.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
+import { createWaitingLines } from '../grants/waiting-lines.ts'
 import { createMetrics } from '../metrics/metrics.ts'
 import { countAudit, countThrottle, timeHashing, timeStore } from '../metrics/observe.ts'
 import { gaugeState } from '../metrics/state.ts'
@@ -77,10 +78,11 @@ export async function startServer(
     audit: countAudit(auditing.audit, metrics),
     lookForKeys: keys.lookNow,
     clientFailures: countThrottle(
-      createFailureThrottle(CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+      createFailureThrottle(store, CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
       'client_authentication',
       metrics,
     ),
+    signInLines: createWaitingLines(),
     settings: config,
   }
   gaugeState(metrics, {

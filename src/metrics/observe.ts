@@ -51,7 +51,7 @@ export function timeHashing(hashing: PasswordHashing, metrics: Metrics): Passwor
 }
 
 /** The budgets whose use-up an audit event tells of; one that is not in this list counts as `other`. */
-const SIGN_IN_BUDGETS = new Set(['account', 'network', 'account_and_network', 'global'])
+const SIGN_IN_BUDGETS = new Set(['account_network', 'account', 'network', 'total'])
 
 /** The same audit, its events counted by name. */
 export function countAudit(audit: Audit, metrics: Metrics): Audit {

@@ -42,7 +42,7 @@ export class UnavailableError extends Error {
   }
 }
 
-/** Too many failures from one network: a passing state, hence no OAuth error either. */
+/** Too many failures, from one network or for one account: a passing state, hence no OAuth error either. */
 export class ThrottledError extends Error {
   readonly retryAfterSeconds: number
 

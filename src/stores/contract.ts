@@ -18,6 +18,8 @@ export interface Store {
   readonly users: UserStore
   readonly families: FamilyStore
   readonly audit: AuditTrail
+  readonly attempts: AttemptStore
+  readonly networks: NetworkStore
   /** Resolves when the store answers. */
   ping(): Promise<void>
   close(): Promise<void>
@@ -79,6 +81,16 @@ export interface NewFamily {
   readonly sender: Sender
   readonly idleMs: number
   readonly maxMs: number
+  /** How many sessions the user may have with this one; 0 or none for any number. */
+  readonly maxSessions?: number
+}
+
+/** What became of a sign-in. */
+export interface BegunFamily {
+  readonly createdAt: number
+  readonly endsAt: number
+  /** The sessions that were ended for this one. */
+  readonly ended: readonly string[]
 }
 
 /** A family and its user as the store holds them at one moment. */
@@ -101,12 +113,13 @@ export interface AdvanceRequest {
 
 export interface FamilyStore {
   /**
-   * Begins a family at generation 0, provided that the user's epoch is still `userEpoch`.
+   * Begins a family at generation 0, provided that the user's epoch is still `userEpoch`. Where the user would have more
+   * than `maxSessions` that live, those that were not used for longest are ended with reason `cap`, by the same write.
    *
    * @returns the time of the sign-in, or `undefined` when the user was disabled, deleted, signed out everywhere or
    *   given another password meanwhile.
    */
-  create(family: NewFamily): Promise<{ readonly createdAt: number; readonly endsAt: number } | undefined>
+  create(family: NewFamily): Promise<BegunFamily | undefined>
 
   /**
    * The compare-and-set: moves the family from generation `from` to `to` and its idle end to `idleMs` from now (at
@@ -139,7 +152,68 @@ export interface FamilyStore {
 
   /**
    * About how many families there are, ended ones that are not cleared away yet included. Costs the same for one as for
-   * a million. On Redis it is the number of keys that expire, hence too high where others keep such keys beside ours.
+   * a million. On Redis it is the number of keys that expire, hence too high by the counters of failed sign-ins and by what others keep there.
    */
   count(): Promise<number>
+
+  /** The families of the client, revoked ones too, in no particular order. Walks every family of the store. */
+  listOfClient(clientId: string): AsyncIterable<FamilyView & { readonly family: Family }>
+}
+
+/** A budget that an attempt is charged to: so many failures of a counter within a window. */
+export interface Charge {
+  /** What the counters are kept for: those of one subject share a window, and are forgotten together. */
+  readonly subject: string
+  readonly counter: string
+  readonly limit: number
+  /** The limit instead, where the counter of the charge at this place of the list has nothing in it. */
+  readonly newcomers?: { readonly limit: number; readonly emptyAt: number } | undefined
+}
+
+/** How attempts are counted, in milliseconds. */
+export interface Counting {
+  /** From a subject's first charge on; then all its counters are empty again. */
+  readonly windowMs: number
+  /** An attempt that is not settled within this time, because its server died, counts as failed. */
+  readonly pendingMs: number
+}
+
+/** Why an attempt may not be made, and by which of its charges. */
+export interface Refusal {
+  readonly at: number
+  /** `spent` by failures, or held by attempts of which it is not known yet: some of these may give back. */
+  readonly state: 'spent' | 'pending'
+  /** Until the window's end. */
+  readonly retryAfterMs: number
+}
+
+/** Counts failed attempts, of whatever. Nothing here needs to be durable; everything ends by itself. */
+export interface AttemptStore {
+  /**
+   * Takes one out of every budget, or out of none: before the attempt, so that those that come at once cannot be more
+   * than the budget has. To be settled.
+   *
+   * @returns the refusal, `spent` before `pending`; `undefined` when the attempt may be made.
+   */
+  reserve(charges: readonly Charge[], counting: Counting): Promise<Refusal | undefined>
+  /** Says what became of an attempt: `failed` leaves the charges, `given_back` takes them away. */
+  settle(charges: readonly Charge[], outcome: 'failed' | 'given_back'): Promise<void>
+  /** Charges a failure that has happened, as far as there is room for it. @returns the refusal where there is none. */
+  count(charge: Charge, windowMs: number): Promise<Refusal | undefined>
+  /** Empties all counters of the subject. @returns false when there was nothing in them. */
+  forget(subject: string): Promise<boolean>
+}
+
+/** How much is remembered of the networks that a user signed in from. */
+export interface Memory {
+  readonly networks: number
+  readonly ms: number
+}
+
+/** The networks from which a user name signed in well, as digests; the user need not be in this store. */
+export interface NetworkStore {
+  /** Whether one of the digests has been noted within `ms`. */
+  isKnown(username: string, digests: readonly string[], ms: number): Promise<boolean>
+  /** Remembers the digest; beyond the bounds of memory those that were noted longest ago are forgotten. */
+  note(username: string, digest: string, memory: Memory): Promise<void>
 }

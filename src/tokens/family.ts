@@ -34,7 +34,7 @@ export interface Family {
 }
 
 /** Why a family was ended before its time. */
-export type RevocationReason = 'reuse' | 'operator' | 'client'
+export type RevocationReason = 'reuse' | 'operator' | 'client' | 'cap'
 
 /** A request's origin, coarse on purpose: enough to tell two devices apart, too little to follow a person. */
 export interface Sender {

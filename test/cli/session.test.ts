@@ -132,6 +132,39 @@ for (const kind of STORE_KINDS) {
       t.ok(await continues(await signIn(url, ada)), 'a new sign-in is welcome')
     })
 
+    t.test('list --client', async (t) => {
+      const mine = [await signIn(url, ada), await signIn(url, ada)]
+      await signIn(url, eve)
+      const { code, stdout } = await cli(['session', 'list', '--client', 'ada', '--json'])
+      t.equal(code, 0)
+      const sessions = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+      t.strictSame([...new Set(sessions.map(({ client_id }) => client_id))], ['ada'])
+      for (const { access_token } of mine) {
+        const { sid: id, sub } = claimsOf(access_token)
+        t.match(
+          sessions.find((session) => session.id === id),
+          { state: 'active', sub, network: '127.0.0.0/24' },
+        )
+      }
+      const one = await cli(['session', 'list', '--client', 'ada', '--limit', '1', '--json'])
+      t.equal(one.stdout.trim().split('\n').length, 1)
+      t.equal((await rows()).length > 1, true)
+      t.equal((await listed('--json', '--limit', '1')).trim().split('\n').length, 1)
+    })
+
+    t.test('revoke --all', async (t) => {
+      const [mine, hers] = [await signIn(url, ada), await signIn(url, eve)]
+      t.match(await cli(['session', 'revoke', '--all']), {
+        code: 0,
+        stdout: /Every session has ended, of 2 clients/,
+      })
+      t.strictSame([await continues(mine), await continues(hers, 'eve')], [false, false], 'at once')
+      t.ok(await continues(await signIn(url, ada)), 'a new sign-in is welcome')
+    })
+
     t.test('refused', async (t) => {
       const missing: [args: string[], code: number, says: RegExp][] = [
         [['revoke', 'x'.repeat(32)], 1, /There is no such session/],
@@ -142,6 +175,12 @@ for (const kind of STORE_KINDS) {
         [['revoke', '--user', 'ada', '--client', 'ada'], 64, /give one of/],
         [['revoke', '--user', 'nobody'], 1, /There is no user "nobody"/],
         [['revoke', '--client', 'nobody'], 1, /There is no client "nobody"/],
+        [['revoke', '--all', '--user', 'ada'], 64, /give one of/],
+        [['revoke', 'x'.repeat(32), '--all'], 64, /give one of/],
+        [['list'], 64, /give --user NAME or --client ID/],
+        [['list', '--user', 'ada', '--client', 'ada'], 64, /give --user NAME or --client ID/],
+        [['list', '--user', 'ada', '--limit', '0'], 64, /--limit takes a number/],
+        [['list', '--client', 'nobody'], 1, /There is no client "nobody"/],
         [['list', '--user', 'nobody'], 1, /There is no user "nobody"/],
       ]
       await Promise.all(

@@ -44,20 +44,34 @@ export const GRANTS: readonly Row[] = [
         for (const [name, form] of Object.entries(ways)) {
           const asked = await count(() => token({ ...SIGN_IN, ...form }))
           const work = asked.filter((verb) => verb !== 'clients.find')
-          t.strictSame(work, ['users.findByUsername', 'passwords.verify'], `${name}: one look and one hash`)
+          const sameForAll = [
+            'networks.isKnown',
+            'attempts.reserve',
+            'users.findByUsername',
+            'passwords.verify',
+            'attempts.settle',
+          ]
+          t.strictSame(work, sameForAll, `${name}: one look and one hash`)
         }
+        await pawl(['user', 'unlock', ADA.username])
         // Whatever budget there is for failures: a known and an unknown user meet it in the same way.
         for (let failure = 0; failure < 15; failure += 1) {
           const answers: object[] = []
           const works: string[][] = []
           for (const username of [ADA.username, 'nobody-else']) {
             const asked = await count(async () => {
-              answers.push(shapeOf(await token({ ...SIGN_IN, username, password: `wrong ${failure}` })))
+              const answer = await token({ ...SIGN_IN, username, password: `wrong ${failure}` })
+              // The seconds that are left of a window, which began at the first failure, differ by when that was.
+              const { 'retry-after': after, ...headers } = answer.headers
+              answers.push({ ...shapeOf({ ...answer, headers }), hasRetryAfter: after !== undefined })
             })
             works.push(asked.filter((verb) => verb !== 'clients.find'))
           }
           t.strictSame(answers[0], answers[1], `failure ${failure}: the same answer`)
           t.strictSame(works[0], works[1], `failure ${failure}: the same work`)
+          const isThrottled = 'status' in answers[0]! && answers[0].status === 429
+          t.equal(works[0]?.includes('passwords.verify'), !isThrottled, 'throttled, without a hash')
+          t.equal(isThrottled, failure >= 10, 'from the eleventh failure on')
         }
       })
       for (const client of [

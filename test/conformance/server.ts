@@ -95,7 +95,12 @@ export const SERVER: readonly Row[] = [
       await own.addUser(ADA.username, ADA.password)
       // What no command writes and no reader expects: a bug of ours, as far as a request can tell.
       await own.addClient('broken', { grants: null as never })
-      const troubled = await own.startServer({ TRUST_PROXY: '127.0.0.1' })
+      const troubled = await own.startServer({
+        TRUST_PROXY: '127.0.0.1',
+        // The queue is to be what refuses.
+        SIGN_IN_FAILURES_PER_ACCOUNT: '1000',
+        SIGN_IN_FAILURES_PER_NETWORK: '1000',
+      })
       const asked = clientOf(troubled.url, 147)
       const bug = await asked.token({ grant_type: 'password', ...ADA, client_id: 'broken' })
       expectProblem(t, bug, 500, '500')

@@ -19,6 +19,20 @@ t.test('addresses are kept coarse', async (t) => {
   for (const [address, network] of rows) t.equal(networkOf(address), network, String(address))
 })
 
+t.test('an IPv6 network of 64 bits', async (t) => {
+  const rows: [string, string][] = [
+    ['192.0.2.77', '192.0.2.0/24'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2::3', '2001:db8:1:2::/64'],
+    ['2001:db8:1::3', '2001:db8:1:0::/64'],
+    ['2001:db8::2:3:4:5:6', '2001:db8:0:2::/64'],
+    ['2001:db8::', '2001:db8:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['64:ff9b::192.0.2.7', '64:ff9b:0:0::/64'],
+  ]
+  for (const [address, network] of rows) t.equal(networkOf(address, 64), network, address)
+})
+
 for (const kind of STORE_KINDS) {
   t.test(`where a request comes from, on ${kind}`, async (t) => {
     const deployment = await deploy(t, kind)

@@ -1,10 +1,12 @@
 import { type Test, test } from 'tap'
+import { testAttempts, testNetworks } from './conformance/attempts.ts'
 import { testAudit } from './conformance/audit.ts'
 import { testClients } from './conformance/clients.ts'
 import { testContention } from './conformance/contention.ts'
 import { testEquivalence } from './conformance/equivalence.ts'
 import { testFamilies } from './conformance/families.ts'
 import { testLifetimes } from './conformance/lifetimes.ts'
+import { testSessionCap } from './conformance/session-cap.ts'
 import { testUsers } from './conformance/users.ts'
 import { openHandle } from './handles.ts'
 
@@ -22,6 +24,9 @@ export function conformance(name: string, prepare: (t: Test) => Promise<string>)
     await t.test('users', (t) => testUsers(t, store, other))
     await t.test('families', (t) => testFamilies(t, store, other))
     await t.test('audit', (t) => testAudit(t, store, other))
+    await t.test('session cap', (t) => testSessionCap(t, store, other))
+    await t.test('attempts', (t) => testAttempts(t, store, other))
+    await t.test('networks', (t) => testNetworks(t, store, other))
     await t.test('lifetimes', (t) => testLifetimes(t, store))
     await t.test('equivalence', (t) => testEquivalence(t, store, other))
     await t.test('contention', (t) => testContention(t, store, other, url))

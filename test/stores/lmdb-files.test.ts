@@ -101,13 +101,13 @@ test('the sweep removes what has ended, and only that', async (t) => {
   await durably(() => families.forEach((family) => void databases.families.put(family.id, family)))
   const user = someUser()
   await databases.users.put('locator', user)
-  t.equal(await sweepOnce(databases, durably, '', NOW), '')
+  t.equal(await sweepOnce(databases.families, durably, '', NOW), '')
   t.strictSame(
     families.map(({ id }) => databases.families.doesExist(id)),
     [false, false, false, true, true],
   )
   t.strictSame(databases.users.get('locator'), user)
-  t.equal(await sweepOnce(databases, durably, '', NOW), '', 'nothing more to do')
+  t.equal(await sweepOnce(databases.families, durably, '', NOW), '', 'nothing more to do')
   t.equal(databases.families.getKeysCount(), 2)
 })
 
@@ -118,7 +118,7 @@ test('it goes through a bounded part at a time, and on from there', async (t) =>
   const counts: number[] = []
   let from = ''
   do {
-    from = await sweepOnce(databases, durably, from, NOW)
+    from = await sweepOnce(databases.families, durably, from, NOW)
     counts.push(databases.families.getKeysCount())
   } while (from !== '' && counts.length < 10)
   t.ok(counts.length >= 3, `${counts.length} parts: ${counts.join(' ')} were left`)
@@ -139,10 +139,10 @@ test('it resumes also where the family it stopped at is gone', async (t) => {
   const { databases, durably } = openRaw(t, t.testdir())
   const families = familiesThatEndAt(Array.from({ length: 1500 }, () => NOW - 1))
   await durably(() => families.forEach((family) => void databases.families.put(family.id, family)))
-  const from = await sweepOnce(databases, durably, '', NOW)
+  const from = await sweepOnce(databases.families, durably, '', NOW)
   t.not(from, '')
   t.notOk(databases.families.doesExist(from))
-  t.equal(await sweepOnce(databases, durably, from, NOW), '')
+  t.equal(await sweepOnce(databases.families, durably, from, NOW), '')
   t.equal(databases.families.getKeysCount(), 0)
 })
 
@@ -152,7 +152,7 @@ test('a family whose end was moved meanwhile stays', async (t) => {
   await databases.families.put(ended.id, ended)
   const renewed = durably(() => void databases.families.put(ended.id, { ...ended, expiresAt: NOW + 1 }))
   // The sweep reads what is there now, and is next in the queue of writers.
-  const sweep = sweepOnce(databases, durably, '', NOW)
+  const sweep = sweepOnce(databases.families, durably, '', NOW)
   await Promise.all([renewed, sweep])
   t.ok(databases.families.doesExist(ended.id))
 })

@@ -18,6 +18,8 @@ const KEYS = [...DOCUMENT.matchAll(/^\| `(pawl:[^`]+)`/gm)].map(([, key = '']) =
     .replace('LOCATOR', '[\\w-]{12}')
     .replace('REST', '[\\w-]{20}')
     .replace('CLIENT_ID', '[\\w.~-]{1,64}')
+    .replace('SUBJECT', '.+')
+    .replace('NAME', '[\\w-]{43}')
   return new RegExp(`^${pattern}$`)
 })
 
@@ -38,7 +40,7 @@ const keysOf = (redis: RedisServer, pattern = '*') => redis.cli('KEYS', pattern)
 
 test('every key is one of the documented, and whatever ends has an end', async (t) => {
   const { redis, store } = await begin(t)
-  t.equal(KEYS.length, 7, 'docs/storage.md is understood')
+  t.equal(KEYS.length, 9, 'docs/storage.md is understood')
 
   const client = someClient({ type: 'confidential', secretHash: hashClientSecret('x') })
   await store.clients.create(client)
@@ -59,7 +61,13 @@ test('every key is one of the documented, and whatever ends has an end', async (
   await store.families.revoke(stranger.id, 'operator')
   await store.users.change(user.sub, withPassword(user, 'new'))
   await store.users.change(someUser().sub, { disabled: true })
+  const forgotten = await signedIn(store)
+  await store.networks.note(forgotten.user.username, 'digest', { networks: 16, ms: begun.maxMs })
+  const charges = [{ subject: 'network:192.0.2.0/24', counter: 'all', limit: 9 }]
+  await store.attempts.reserve(charges, { windowMs: begun.maxMs, pendingMs: 1000 })
+  await store.attempts.settle(charges, 'failed')
   const deleted = await signedIn(store)
+  await store.networks.note(deleted.user.username, 'digest', { networks: 16, ms: begun.maxMs })
   await store.users.delete(deleted.user)
   await store.clients.delete(client.clientId)
   await store.users.rename(user, `Married ${user.username}`)
@@ -77,7 +85,7 @@ test('every key is one of the documented, and whatever ends has an end', async (
   )
   for (const key of keys) {
     const ttl = Number(await redis.cli('PTTL', key))
-    if (key.startsWith('pawl:f:')) t.ok(ttl > 0 && ttl <= begun.maxMs, `${key} has ${ttl} ms to live`)
+    if (/^pawl:[fan]:/.test(key)) t.ok(ttl > 0 && ttl <= begun.maxMs, `${key} has ${ttl} ms to live`)
     else if (!key.startsWith('pawl:s:')) t.equal(ttl, -1, `${key} stays`)
   }
   const { idleMs } = begun

@@ -1,9 +1,13 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Family, NO_LOCKSTEP } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
-import type { FamilyStore, FamilyView } from '../contract.ts'
+import type { FamilyStore, FamilyView, NewFamily } from '../contract.ts'
 import type { Databases, Durably } from './store.ts'
 
-export function lmdbFamilies({ families, users }: Databases, durably: Durably): FamilyStore {
+/** Families that a walk reads before it lets others have their turn. */
+const WALK_BATCH = 1000
+
+export function lmdbFamilies({ families, users, sessions }: Databases, durably: Durably): FamilyStore {
   /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
   function view(id: string): FamilyView {
     const now = Date.now()
@@ -15,12 +19,39 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
     }
   }
 
+  function* allOfUser(locator: string): Iterable<Family> {
+    // Ids begin with the locator, and `~` sorts after every base64url character.
+    for (const { value } of families.getRange({ start: locator, end: `${locator}~` })) yield value
+  }
+
+  /** Makes room for one more session. Who was counted before is listed, so that nothing that has ended is read again. */
+  function endBeyond({ id, userEpoch, maxSessions = 0 }: NewFamily, now: number): string[] {
+    const locator = locatorOf(id)
+    if (maxSessions === 0) {
+      // What is not kept up would be wrong when it is needed again.
+      if (sessions.doesExist(locator)) void sessions.remove(locator)
+      return []
+    }
+    const listed = sessions.get(locator)?.map((id) => families.get(id)) ?? [...allOfUser(locator)]
+    const living = listed
+      .filter((family) => family !== undefined)
+      .filter(({ expiresAt, revoked, userEpoch: of }) => now < expiresAt && !revoked && of === userEpoch)
+      .sort((a, b) => b.rotatedAt - a.rotatedAt)
+    const ended = living.splice(maxSessions - 1)
+    for (const family of ended) {
+      void families.put(family.id, { ...family, revoked: { reason: 'cap', at: now } })
+    }
+    void sessions.put(locator, [...living.map((family) => family.id), id])
+    return ended.map((family) => family.id).reverse()
+  }
+
   return {
     create: (begun) =>
       durably(() => {
         const { now, user } = view(begun.id)
         if (user?.epoch !== begun.userEpoch) return undefined
         const endsAt = now + begun.maxMs
+        const ended = endBeyond(begun, now)
         void families.put(begun.id, {
           id: begun.id,
           generation: 0,
@@ -37,7 +68,7 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
           replays: 0,
           lockstep: NO_LOCKSTEP,
         })
-        return { createdAt: now, endsAt }
+        return { createdAt: now, endsAt, ended }
       }),
 
     advance: (asked) =>
@@ -90,6 +121,8 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
         const isFurther = here && (here.revoked !== undefined || here.generation > family.generation)
         if (isFurther || now >= family.expiresAt) return false
         void families.put(family.id, family)
+        // Who counts next reads them all.
+        void sessions.remove(locatorOf(family.id))
         return true
       }),
 
@@ -98,15 +131,26 @@ export function lmdbFamilies({ families, users }: Databases, durably: Durably): 
       return (families.getStats() as { entryCount: number }).entryCount
     },
 
+    async *listOfClient(clientId) {
+      families.resetReadTxn()
+      let read = 0
+      for (const { key, value } of families.getRange()) {
+        read += 1
+        // The others want a turn, too; what is read stays as it was at the beginning.
+        if (read % WALK_BATCH === 0) await nextTurn()
+        if (value.clientId !== clientId) continue
+        const { family, ...others } = view(key)
+        if (family) yield { ...others, family }
+      }
+    },
+
     async listOfUser(locator, limit) {
       families.resetReadTxn()
       const now = Date.now()
-      const found: Family[] = []
-      // Ids begin with the locator, and `~` sorts after every base64url character.
-      for (const { value } of families.getRange({ start: locator, end: `${locator}~` })) {
-        if (now < value.expiresAt) found.push(value)
-      }
-      return found.sort((a, b) => b.rotatedAt - a.rotatedAt).slice(0, limit)
+      return [...allOfUser(locator)]
+        .filter(({ expiresAt }) => now < expiresAt)
+        .sort((a, b) => b.rotatedAt - a.rotatedAt)
+        .slice(0, limit)
     },
   }
 }

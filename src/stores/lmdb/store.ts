@@ -7,9 +7,11 @@ import type { AuditRecord } from '../../audit/event.ts'
 import type { Family } from '../../tokens/family.ts'
 import type { Store } from '../contract.ts'
 import { answersWithin } from '../in-time.ts'
+import { type AttemptRecord, lmdbAttempts } from './attempts.ts'
 import { lmdbAudit } from './audit.ts'
 import { lmdbClients } from './clients.ts'
 import { lmdbFamilies } from './families.ts'
+import { lmdbNetworks, type NetworksRecord } from './networks.ts'
 import { startSweep } from './sweep.ts'
 import { lmdbUsers } from './users.ts'
 
@@ -21,6 +23,9 @@ export function openDatabases(root: RootDatabase) {
     usernames: root.openDB<string, string>({ name: 'usernames' }),
     families: root.openDB<Family, string>({ name: 'families' }),
     audit: root.openDB<AuditRecord, number>({ name: 'audit' }),
+    sessions: root.openDB<readonly string[], string>({ name: 'sessions' }),
+    attempts: root.openDB<AttemptRecord, string>({ name: 'attempts' }),
+    networks: root.openDB<NetworksRecord, string>({ name: 'networks' }),
   }
 }
 
@@ -51,7 +56,7 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
   const options = {
     path: folder,
     noSubdir: false,
-    maxDbs: 8,
+    maxDbs: 16,
     // A transaction's promise then means "flushed", not "will be flushed soon".
     overlappingSync: false,
     // Known to the library, unknown to its types.
@@ -79,6 +84,8 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
     users: lmdbUsers(databases, durably),
     families: lmdbFamilies(databases, durably),
     audit: lmdbAudit(databases, durably),
+    attempts: lmdbAttempts(databases, durably),
+    networks: lmdbNetworks(databases, durably),
     async ping() {
       root.getStats()
     },

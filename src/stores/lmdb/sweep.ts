@@ -1,22 +1,36 @@
+import type { Database } from 'lmdb'
 import type { Databases, Durably } from './store.ts'
 
-/** How often a part of the families is looked through, and how large a part: a million families take 17 minutes. */
+/** How often a part of each database is looked through, and how large a part: a million families take 17 minutes. */
 const INTERVAL_MS = 1000
 const BATCH = 1000
 
+/** What ends by itself. */
+interface Ending {
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number
+}
+
 /**
- * LMDB has no expiry of its own. An ended family is already refused when it is read; this only gives its room back, a
+ * LMDB has no expiry of its own. What has ended is already refused when it is read; this only gives its room back, a
  * bounded part at a time, and resumes where it stopped.
  *
  * @returns the function that ends it.
  */
-export function startSweep(databases: Databases, durably: Durably): () => void {
+export function startSweep({ families, attempts, networks }: Databases, durably: Durably): () => void {
+  const stops = [sweep(families, durably), sweep(attempts, durably), sweep(networks, durably)]
+  return () => {
+    for (const stop of stops) stop()
+  }
+}
+
+function sweep(database: Database<Ending, string>, durably: Durably): () => void {
   let from = ''
   let busy = false
   const timer = setInterval(() => {
     if (busy) return
     busy = true
-    sweepOnce(databases, durably, from, Date.now())
+    sweepOnce(database, durably, from, Date.now())
       .then((next) => {
         from = next
       })
@@ -31,12 +45,12 @@ export function startSweep(databases: Databases, durably: Durably): () => void {
 }
 
 /**
- * Looks at up to {@link BATCH} families from the one with this id on, and removes those that have ended.
+ * Looks at up to {@link BATCH} records from the one with this key on, and removes those that have ended.
  *
- * @returns the id to go on from; empty when the end was reached.
+ * @returns the key to go on from; empty when the end was reached.
  */
 export async function sweepOnce(
-  { families }: Databases,
+  database: Database<Ending, string>,
   durably: Durably,
   from: string,
   now: number,
@@ -44,17 +58,17 @@ export async function sweepOnce(
   const ended: string[] = []
   let last = ''
   let seen = 0
-  for (const { key, value } of families.getRange({ start: from, limit: BATCH })) {
+  for (const { key, value } of database.getRange({ start: from, limit: BATCH })) {
     last = key
     seen += 1
     if (now >= value.expiresAt) ended.push(key)
   }
   if (ended.length > 0) {
     await durably(() => {
-      for (const id of ended) {
+      for (const key of ended) {
         // It was read outside this transaction: another server may have begun it anew or moved its end.
-        const family = families.get(id)
-        if (family && now >= family.expiresAt) void families.remove(id)
+        const record = database.get(key)
+        if (record && now >= record.expiresAt) void database.remove(key)
       }
     })
   }

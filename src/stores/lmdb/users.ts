@@ -2,7 +2,7 @@ import { userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserStore } from '../contract.ts'
 import type { Databases, Durably } from './store.ts'
 
-export function lmdbUsers({ users, usernames }: Databases, durably: Durably): UserStore {
+export function lmdbUsers({ users, usernames, networks, sessions }: Databases, durably: Durably): UserStore {
   return {
     async findByUsername(username) {
       usernames.resetReadTxn()
@@ -48,7 +48,9 @@ export function lmdbUsers({ users, usernames }: Databases, durably: Durably): Us
         const locator = userLocator(user.sub)
         if (!users.doesExist(locator)) return false
         void users.remove(locator)
+        void sessions.remove(locator)
         void usernames.remove(usernameKey(user.username))
+        void networks.remove(usernameKey(user.username))
         return true
       }),
     async *list() {

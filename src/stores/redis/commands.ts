@@ -2,13 +2,14 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 const FOLDER = new URL('./commands/', import.meta.url)
 
-/** The scripts of `commands/`, as ioredis takes them. A file's name is its command and its number of keys. */
+/** The scripts of `commands/`, as ioredis takes them. A file's name is its command and its number of keys, `n` where it varies. */
 export const SCRIPTS = Object.fromEntries(
   readdirSync(FOLDER)
     .filter((file) => file.endsWith('.lua'))
     .map((file) => {
       const [name = '', keys] = file.slice(0, -'.lua'.length).split('-')
-      return [name, { lua: readFileSync(new URL(file, FOLDER), 'utf8'), numberOfKeys: Number(keys) }]
+      const lua = readFileSync(new URL(file, FOLDER), 'utf8')
+      return [name, { lua, ...(keys !== 'n' && { numberOfKeys: Number(keys) }) }]
     }),
 )
 
@@ -16,7 +17,10 @@ type Value = string | number
 
 /** The commands that ioredis adds for the scripts. */
 export interface Commands {
-  familyCreate(family: string, user: string, index: string, ...args: Value[]): Promise<number | null>
+  familyCreate(
+    keys: number,
+    ...keysAndArgs: Value[]
+  ): Promise<[createdAt: number, ...members: string[]] | null>
   familyAdvance(family: string, user: string, index: string, ...args: Value[]): Promise<string>
   familyLook(family: string, user: string): Promise<string>
   familyNoteReplay(family: string, lockstepGeneration: number, lockstepRun: number): Promise<null>
@@ -25,6 +29,9 @@ export interface Commands {
   usernameReplace(usernames: string, name: string, from: string, to: string): Promise<0 | 1>
   usernameRelease(usernames: string, name: string, sub: string): Promise<0 | 1>
   userChange(user: string, epoch: number | '', ...fields: Value[]): Promise<0 | 1>
+  attemptReserve(keys: number, ...subjectsAndArgs: Value[]): Promise<[at: number, pending: 0 | 1, ms: number]>
+  attemptSettle(keys: number, ...subjectsAndArgs: Value[]): Promise<null>
+  networkNote(networks: string, digest: string, most: number, ms: number): Promise<null>
   recordCreate(record: string, ...fields: Value[]): Promise<0 | 1>
   recordChange(record: string, ...fields: Value[]): Promise<0 | 1>
 }

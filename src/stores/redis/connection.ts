@@ -12,6 +12,8 @@ const CONNECT_MS = 800
 /** A connection on which nothing comes back for this long is given up, with all that waits on it. */
 const SILENCE_MS = 2000
 const RECONNECT_MS = 250
+/** Keys looked at for one batch of a scan. */
+const SCAN_COUNT = 1000
 
 /** What the rest of this folder sees of Redis. */
 export interface Connection {
@@ -19,6 +21,8 @@ export interface Connection {
   ask<T>(question: (redis: RedisClient) => Promise<T>): Promise<T>
   /** As `ask`, for one write, and resolves only when as many replicas as were asked for have it. */
   durably<T>(write: (redis: RedisClient) => Promise<T>): Promise<T>
+  /** Every key of this pattern, in batches; those that come or go meanwhile may be missed, or come twice. */
+  scan(pattern: string): AsyncIterable<string[]>
   close(): Promise<void>
 }
 
@@ -57,6 +61,15 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
   return {
     ask: (question) => inTime(() => question(redis)),
     durably: (write) => inTime(() => (waitReplicas > 0 ? acknowledged(write) : write(redis))),
+    async *scan(pattern) {
+      for (const node of nodesOf(redis)) {
+        for (let cursor = '0', isFirst = true; isFirst || cursor !== '0'; isFirst = false) {
+          const [next, keys] = await inTime(() => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT))
+          cursor = next
+          yield keys
+        }
+      }
+    },
     async close() {
       for (const client of clients) client.disconnect()
     },
@@ -118,6 +131,11 @@ export function clientOf(location: RedisLocation): RedisClient {
       return cluster as unknown as RedisClient
     }
   }
+}
+
+/** The servers that hold the keys between them. */
+function nodesOf(redis: Redis | Cluster): readonly Redis[] {
+  return redis instanceof Cluster ? redis.nodes('master') : [redis]
 }
 
 function report(redis: RedisClient, onChange: OnStoreChange): void {

@@ -1,30 +1,53 @@
+import { UnavailableError } from '../../oauth/errors.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
 import { countExpiring } from './count-expiring.ts'
 import { fieldsOf, fieldsOfHeld, viewOf } from './family-record.ts'
-import { familyKey, indexMember, sessionsKey, userKey } from './keys.ts'
+import { FAMILY_PATTERN, familyKey, idOfKey, indexMember, sessionsKey, userKey } from './keys.ts'
 
 /** Sessions looked at for one listing; the index knows when each expires, not when it was last used. */
 const MAX_LOOKED_AT = 10_000
 
-export function redisFamilies({ ask, durably }: Connection): FamilyStore {
+/** Each further round means that others began and ended sessions of the user in between. */
+const MAX_ROUNDS = 50
+
+export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
   return {
     async create(begun) {
       const locator = locatorOf(begun.id)
-      const createdAt = await durably((redis) =>
-        redis.familyCreate(
-          familyKey(begun.id),
-          userKey(locator),
-          sessionsKey(locator),
-          begun.userEpoch,
-          begun.idleMs,
-          begun.maxMs,
-          indexMember(begun.id),
-          ...fieldsOf(begun),
-        ),
-      )
-      return createdAt === null ? undefined : { createdAt, endsAt: createdAt + begun.maxMs }
+      const create = (others: readonly string[]) =>
+        durably((redis) =>
+          redis.familyCreate(
+            3 + others.length,
+            familyKey(begun.id),
+            userKey(locator),
+            sessionsKey(locator),
+            ...others.map((member) => familyKey(locator + member)),
+            begun.userEpoch,
+            begun.idleMs,
+            begun.maxMs,
+            indexMember(begun.id),
+            begun.maxSessions ?? 0,
+            others.length,
+            ...others,
+            ...fieldsOf(begun),
+          ),
+        )
+      // A script must be told every key that it touches, and only the index knows the user's other sessions.
+      let answer = await create([])
+      for (let round = 0; answer?.[0] === 0; round += 1) {
+        if (round === MAX_ROUNDS) throw new UnavailableError('The user signs in too often at once')
+        const [, ...others] = answer
+        answer = await create(others)
+      }
+      if (answer === null) return undefined
+      const [createdAt, ...ended] = answer
+      return {
+        createdAt,
+        endsAt: createdAt + begun.maxMs,
+        ended: ended.map((member) => locator + member),
+      }
     },
 
     async advance({ id, from, to, clientId, clientEpoch, idleMs, sender }) {
@@ -73,6 +96,19 @@ export function redisFamilies({ ask, durably }: Connection): FamilyStore {
     },
 
     count: () => ask(countExpiring),
+
+    async *listOfClient(clientId) {
+      for await (const keys of scan(FAMILY_PATTERN)) {
+        const found = await Promise.all(
+          keys.map(async (key) => {
+            if ((await ask((redis) => redis.hget(key, 'c'))) !== clientId) return undefined
+            const id = idOfKey(key)
+            return viewOf(id, await ask((redis) => redis.familyLook(key, userKey(locatorOf(id)))))
+          }),
+        )
+        for (const view of found) if (view?.family) yield { ...view, family: view.family }
+      }
+    },
 
     async listOfUser(locator, limit) {
       const members = await ask((redis) => redis.zrevrange(sessionsKey(locator), 0, MAX_LOOKED_AT - 1))

@@ -6,9 +6,16 @@ import { locatorOf } from '../../tokens/refresh-token.ts'
  * one slot of a cluster, so that one script can hold a family against its user.
  */
 export const familyKey = (id: string) => `pawl:f:{${locatorOf(id)}}${id.slice(locatorOf(id).length)}`
+/** All families, whoever's. */
+export const FAMILY_PATTERN = 'pawl:f:*'
+/** The id of the family that is under this key. */
+export const idOfKey = (key: string) => key.slice('pawl:f:'.length).replace(/[{}]/g, '')
 export const indexMember = (id: string) => id.slice(locatorOf(id).length)
 export const userKey = (locator: string) => `pawl:u:{${locator}}`
 export const sessionsKey = (locator: string) => `pawl:s:{${locator}}`
+/** All in one slot, so that one script can hold an attempt against all its budgets. */
+export const attemptsKey = (subject: string) => `pawl:a:{a}${subject}`
+export const networksKey = (username: string) => `pawl:n:${usernameKey(username)}`
 export const clientKey = (clientId: string) => `pawl:c:${clientId}`
 /** The set of all client identifiers. */
 export const CLIENTS_KEY = 'pawl:clients'

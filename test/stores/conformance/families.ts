@@ -286,6 +286,22 @@ export async function testFamilies(t: Test, store: Store, other: Store): Promise
     t.strictSame(await other.families.listOfUser(userLocator(someUser().sub), 10), [], 'another has none')
   })
 
+  await t.test('those of a client', async (t) => {
+    const clientId = someUser().sub
+    const mine = [await signedIn(store, { clientId }), await signedIn(store, { clientId })]
+    await store.families.revoke(mine[0]?.begun.id ?? '', 'operator')
+    const listed: string[] = []
+    for await (const { family, user, now } of other.families.listOfClient(clientId)) {
+      listed.push(family.id)
+      const { family: looked, user: its } = await store.families.look(family.id)
+      expectFamily(t, family, looked as Family, 'in full')
+      t.strictSame(user, its)
+      t.ok(now > 0)
+    }
+    t.strictSame(listed.sort(), mine.map(({ begun }) => begun.id).sort())
+    for await (const _ of store.families.listOfClient('nobody')) t.fail('another has none')
+  })
+
   await t.test('… whatever their lifetimes are', async (t) => {
     const { user, begun: patient } = await signedIn(store)
     await sleep(5)

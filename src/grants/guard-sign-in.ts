@@ -1,0 +1,78 @@
+import { MEMORY, networkDigests } from '../accounts/known-network.ts'
+import { OAuthError, ThrottledError } from '../oauth/errors.ts'
+import type { TokenServices } from './grant.ts'
+import { type Budget, type BudgetCharge, chargesOf } from './sign-in-budgets.ts'
+
+/** Longer than any sign-in takes: the waiting for the hash, the hash, and the store. */
+const PENDING_MS = 15_000
+
+export type GuardServices = Pick<TokenServices, 'store' | 'settings' | 'refreshSecrets' | 'signInLines'>
+
+/** Whose sign-in it is, and what to do when it is refused before it began. */
+export interface GuardedSignIn {
+  readonly username: string
+  /** The IPv4 /24 or IPv6 /64 that it comes from. */
+  readonly prefix: string
+  /** The IPv4 /24 or IPv6 /48. */
+  readonly network: string
+  readonly onThrottled: (budget: Budget) => void
+}
+
+/**
+ * Lets a sign-in try, as long as there is something left in its budgets of failures. What it tries is charged before and
+ * given back when it went well, so that no number of guesses at once gets more hashes than the budgets have. Where a
+ * budget is held by sign-ins that may yet go well, it waits for these: the right password, many times at once, is
+ * never refused.
+ *
+ * An `OAuthError` is a failure of the one who asks. Any other error is our own trouble, and not counted.
+ *
+ * @throws {ThrottledError} when a budget is spent.
+ * @throws {UnavailableError} when the counters cannot be reached, or too many wait: nothing is tried uncounted.
+ */
+export async function guardSignIn<T>(
+  services: GuardServices,
+  { username, prefix, network, onThrottled }: GuardedSignIn,
+  signIn: () => Promise<T>,
+): Promise<T> {
+  const { store, settings, signInLines } = services
+  const digests = networkDigests(services.refreshSecrets, username, prefix)
+  const counting = { windowMs: 1000 * settings.signInFailureWindow, pendingMs: PENDING_MS }
+
+  const recall = () => store.networks.isKnown(username, digests.all, MEMORY.ms)
+  let isKnown = await recall()
+  let isFirst = true
+  const reserve = async () => {
+    // While it waits, another sign-in may have made the network known.
+    isKnown ||= !isFirst && (await recall())
+    isFirst = false
+    const charges = chargesOf(settings, { username, prefix, network, isKnown })
+    const refusal = await store.attempts.reserve(charges, counting)
+    if (!refusal) return charges
+    const refusing = charges[refusal.at]!
+    if (refusal.state === 'pending') return { wait: nameOf(refusing) }
+    onThrottled(refusing.budget)
+    throw new ThrottledError(Math.max(1, Math.ceil(refusal.retryAfterMs / 1000)))
+  }
+  const names = chargesOf(settings, { username, prefix, network, isKnown }).map(nameOf)
+  const charges = await signInLines.pass<BudgetCharge[]>(names, reserve)
+
+  const settle = async (outcome: 'failed' | 'given_back') => {
+    // The answer is known. What cannot be settled counts as failed, and ends with its window.
+    await store.attempts.settle(charges, outcome).catch(() => undefined)
+    signInLines.wake(charges.map(nameOf))
+  }
+  try {
+    const signedIn = await signIn()
+    await Promise.all([
+      store.networks.note(username, digests.active, MEMORY).catch(() => undefined),
+      settle('given_back'),
+    ])
+    return signedIn
+  } catch (error) {
+    await settle(error instanceof OAuthError ? 'failed' : 'given_back')
+    throw error
+  }
+}
+
+const nameOf = ({ subject, counter }: { readonly subject: string; readonly counter: string }) =>
+  `${subject} ${counter}`

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { UnavailableError } from '../oauth/errors.ts'
+
+/** Attempts that may wait at once, in all lines of this server. */
+const MAX_WAITING = 1000
+const PATIENCE_MS = 5000
+/** How often the first in line looks whether another server has given something back. */
+const LOOK_AGAIN_MS = 50
+
+/** What is asked for and to be had at once, or held by others for a moment. */
+type Asked<T> = T | { readonly wait: string }
+
+/** Waiting, one behind the other, for what others hold for a moment. */
+export interface WaitingLines {
+  /**
+   * Asks until the answer is not `wait`. Of those who ask for the same, one does so at a time.
+   *
+   * @param names of what is asked for, those that fewest others ask for first.
+   * @param ask says whether it has to wait, and for which of the names.
+   * @throws {UnavailableError} when too many wait, or it took too long.
+   */
+  pass<T extends object>(names: readonly string[], ask: () => Promise<Asked<T>>): Promise<T>
+  /** Lets those that are first in the lines of these names ask again at once. */
+  wake(names: readonly string[]): void
+}
+
+interface Line {
+  last: Promise<void>
+  length: number
+  /** Whether the one before was refused: then all ask at once, and hear it without waiting for each other. */
+  isOver: boolean
+  wake: () => void
+}
+
+export function createWaitingLines(): WaitingLines {
+  const lines = new Map<string, Line>()
+  let waiting = 0
+
+  async function pass<T extends object>(
+    names: readonly string[],
+    ask: () => Promise<Asked<T>>,
+    end: number,
+    at: number,
+  ): Promise<T> {
+    const name = names[at]!
+    const line = lines.get(name) ?? {
+      last: Promise.resolve(),
+      length: 0,
+      isOver: false,
+      wake: () => undefined,
+    }
+    lines.set(name, line)
+    const ahead = line.last
+    let leave: () => void = () => undefined
+    line.last = new Promise((resolve) => {
+      leave = resolve
+    })
+    line.length += 1
+    try {
+      await ahead
+      if (line.isOver) leave()
+      while (performance.now() < end) {
+        const woken = new Promise<void>((resolve) => {
+          line.wake = resolve
+        })
+        const answer = await ask()
+        if (!('wait' in answer)) return answer
+        line.isOver = false
+        // Only onward, so that no two wait for each other.
+        const next = names.indexOf(answer.wait)
+        if (next > at) return await pass(names, ask, end, next)
+        await Promise.race([woken, sleep(LOOK_AGAIN_MS)])
+      }
+      throw new UnavailableError('Too many sign-ins are waiting')
+    } catch (error) {
+      line.isOver = true
+      throw error
+    } finally {
+      line.length -= 1
+      if (line.length === 0) lines.delete(name)
+      leave()
+    }
+  }
+
+  return {
+    async pass(names, ask) {
+      if (waiting >= MAX_WAITING) throw new UnavailableError('Too many sign-ins are waiting')
+      waiting += 1
+      try {
+        return await pass(names, ask, performance.now() + PATIENCE_MS, 0)
+      } finally {
+        waiting -= 1
+      }
+    },
+    wake(names) {
+      for (const name of names) lines.get(name)?.wake()
+    },
+  }
+}

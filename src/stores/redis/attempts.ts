@@ -1,0 +1,57 @@
+import type { AttemptStore, Charge, Refusal } from '../contract.ts'
+import type { Connection } from './connection.ts'
+import { attemptsKey } from './keys.ts'
+
+export function redisAttempts({ ask }: Connection): AttemptStore {
+  async function reserve(
+    charges: readonly Charge[],
+    windowMs: number,
+    pendingMs: number,
+  ): Promise<Refusal | undefined> {
+    const { keys, placeOf } = keysOf(charges)
+    const [at, pending, retryAfterMs] = await ask((redis) =>
+      redis.attemptReserve(
+        keys.length,
+        ...keys,
+        windowMs,
+        pendingMs,
+        ...charges.flatMap(({ subject, counter, limit, newcomers }) => [
+          placeOf(subject),
+          counter,
+          limit,
+          newcomers?.limit ?? 0,
+          newcomers ? newcomers.emptyAt + 1 : 0,
+        ]),
+      ),
+    )
+    return at === 0 ? undefined : { at: at - 1, state: pending ? 'pending' : 'spent', retryAfterMs }
+  }
+
+  return {
+    reserve: (charges, { windowMs, pendingMs }) => reserve(charges, windowMs, pendingMs),
+
+    async settle(charges, outcome) {
+      const { keys, placeOf } = keysOf(charges)
+      await ask((redis) =>
+        redis.attemptSettle(
+          keys.length,
+          ...keys,
+          outcome === 'given_back' ? 1 : 0,
+          ...charges.flatMap(({ subject, counter }) => [placeOf(subject), counter]),
+        ),
+      )
+    },
+
+    count: (charge, windowMs) => reserve([charge], windowMs, 0),
+
+    async forget(subject) {
+      return (await ask((redis) => redis.del(attemptsKey(subject)))) === 1
+    },
+  }
+}
+
+/** The keys of the charges' subjects, each once, and where in that list a subject is, counted from 1. */
+function keysOf(charges: readonly Charge[]) {
+  const subjects = [...new Set(charges.map(({ subject }) => subject))]
+  return { keys: subjects.map(attemptsKey), placeOf: (subject: string) => subjects.indexOf(subject) + 1 }
+}

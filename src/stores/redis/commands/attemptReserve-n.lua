@@ -1,0 +1,55 @@
+-- Takes one out of every budget, or out of none.
+--
+-- KEYS the subjects, each with its counters: fields n:COUNTER failed or pending, p:COUNTER pending of these, u when the
+--   last of the pending counts as failed (ms)
+-- ARGV[1] window ms   ARGV[2] ms for which an attempt may be pending, 0 for a failure that has happened
+-- ARGV[3..] five for each charge: place of its subject in KEYS, counter, limit, limit for newcomers, and the place of the
+--   charge whose counter is empty for a newcomer, or 0
+-- Returns the place of the charge that refuses, or 0; 1 where that is pending, else 0; ms to the end of its window.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local charges = {}
+for i = 3, #ARGV, 5 do
+  local key = KEYS[tonumber(ARGV[i])]
+  local read = redis.call('HMGET', key, 'n:' .. ARGV[i + 1], 'p:' .. ARGV[i + 1], 'u')
+  local charge = { key = key, counter = ARGV[i + 1], n = tonumber(read[1] or 0), p = tonumber(read[2] or 0) }
+  if now >= tonumber(read[3] or 0) then
+    charge.stale = charge.p > 0
+    charge.p = 0
+  end
+  local emptyAt = tonumber(ARGV[i + 4])
+  local isNewcomer = emptyAt > 0 and charges[emptyAt].n == 0
+  charge.limit = tonumber(isNewcomer and ARGV[i + 3] or ARGV[i + 2])
+  charges[#charges + 1] = charge
+end
+
+local refusedAt, pending = 0, 0
+for i, charge in ipairs(charges) do
+  if charge.n >= charge.limit then
+    if charge.p == 0 then
+      return { i, 0, math.max(0, redis.call('PTTL', charge.key)) }
+    elseif refusedAt == 0 then
+      refusedAt, pending = i, 1
+    end
+  end
+end
+if refusedAt > 0 then
+  return { refusedAt, pending, math.max(0, redis.call('PTTL', charges[refusedAt].key)) }
+end
+
+for _, charge in ipairs(charges) do
+  redis.call('HINCRBY', charge.key, 'n:' .. charge.counter, 1)
+  if charge.stale then
+    redis.call('HDEL', charge.key, 'p:' .. charge.counter)
+  end
+  if ARGV[2] ~= '0' then
+    redis.call('HINCRBY', charge.key, 'p:' .. charge.counter, 1)
+    redis.call('HSET', charge.key, 'u', now + tonumber(ARGV[2]))
+  end
+  if redis.call('PTTL', charge.key) < 0 then
+    redis.call('PEXPIRE', charge.key, ARGV[1])
+  end
+end
+return { 0, 0, 0 }

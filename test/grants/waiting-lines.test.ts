@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { createWaitingLines } from '../../src/grants/waiting-lines.ts'
+
+/** So much room, for those who ask; what is taken is given back by hand. */
+function room(name: string, size: number) {
+  let taken = 0
+  let asking = 0
+  let mostAsking = 0
+  return {
+    async ask() {
+      asking += 1
+      mostAsking = Math.max(mostAsking, asking)
+      await sleep(1)
+      asking -= 1
+      if (taken >= size) return { wait: name }
+      taken += 1
+      return { taken }
+    },
+    giveBack() {
+      taken -= 1
+    },
+    get mostAsking() {
+      return mostAsking
+    },
+  }
+}
+
+t.test('one asks at a time, and each gets through in turn', async (t) => {
+  const lines = createWaitingLines()
+  const one = room('a', 1)
+  const order: number[] = []
+  await Promise.all(
+    Array.from({ length: 20 }, async (_, i) => {
+      await lines.pass(['a'], one.ask)
+      order.push(i)
+      one.giveBack()
+      lines.wake(['a'])
+    }),
+  )
+  t.strictSame(order, [...Array(20).keys()])
+  t.equal(one.mostAsking, 1)
+})
+
+t.test('lines of other names go on', async (t) => {
+  const lines = createWaitingLines()
+  const [full, free] = [room('shared', 0), room('b', 1)]
+  const waiting = lines.pass(['a', 'shared'], full.ask)
+  t.match(await lines.pass(['b'], free.ask), { taken: 1 })
+  await t.rejects(waiting, { name: 'UnavailableError' }, 'who waits for what never comes is told so')
+})
+
+t.test('who waits for something shared keeps nobody else from what is theirs', async (t) => {
+  const lines = createWaitingLines()
+  const shared = room('shared', 1)
+  await lines.pass(['a', 'shared'], shared.ask)
+  const order: string[] = []
+  const others = ['b', 'c', 'd'].map(async (name) => {
+    await lines.pass([name, 'shared'], shared.ask)
+    order.push(name)
+    await sleep(5)
+    shared.giveBack()
+    lines.wake([name, 'shared'])
+  })
+  await sleep(60)
+  shared.giveBack()
+  lines.wake(['a', 'shared'])
+  await Promise.all(others)
+  t.strictSame(order.sort(), ['b', 'c', 'd'])
+})
+
+t.test('a refusal is heard by all at once', async (t) => {
+  const lines = createWaitingLines()
+  let isOver = false
+  const ask = async () => {
+    await sleep(isOver ? 100 : 1)
+    if (isOver) throw new Error('refused')
+    return { wait: 'a' }
+  }
+  const waiting = Array.from({ length: 30 }, () => lines.pass(['a'], ask))
+  await sleep(20)
+  isOver = true
+  const begin = performance.now()
+  const outcomes = await Promise.allSettled(waiting)
+  t.ok(outcomes.every(({ status }) => status === 'rejected'))
+  t.ok(performance.now() - begin < 2000, 'and not one after the other')
+})
+
+t.test('there is an end to the lines', async (t) => {
+  const lines = createWaitingLines()
+  const full = room('a', 0)
+  const waiting = Array.from({ length: 1000 }, () => lines.pass(['a'], full.ask))
+  const settled = Promise.allSettled(waiting)
+  await t.rejects(lines.pass(['b'], room('b', 1).ask), { name: 'UnavailableError' })
+  t.ok((await settled).every(({ status }) => status === 'rejected'))
+  t.match(await lines.pass(['b'], room('b', 1).ask), { taken: 1 }, 'then there is room again')
+})
