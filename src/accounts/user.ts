@@ -7,7 +7,7 @@ export interface User {
   readonly sub: string
   /** As it was written at creation, in NFC. */
   readonly username: string
-  /** In PHC format. */
+  /** In one of the texts of stored-hash.ts; our own are argon2id. */
   readonly passwordHash: string
   readonly disabled: boolean
   /** Claims that the user's access tokens carry besides. */
@@ -46,7 +46,14 @@ export function usernameFault(username: string): string | undefined {
   return undefined
 }
 
-/** Draws a new `sub`. */
+/** Why a text is refused as a `sub` brought from elsewhere, or `undefined` when it is fine (OpenID Connect Core section 2). */
+export function subFault(sub: string): string | undefined {
+  return /^[\x21-\x7e]{1,255}$/.test(sub)
+    ? undefined
+    : 'is not 1 to 255 printable ASCII characters without a space'
+}
+
+/** Draws a new `sub`. Of this form no client identifier is. */
 export function newSub(): string {
   return `usr_${randomBytes(16).toString('base64url')}`
 }

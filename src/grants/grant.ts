@@ -9,11 +9,13 @@ import type { Sign, SigningKeys } from '../tokens/signing-key.ts'
 import type { Audit } from './audit.ts'
 import type { AuthenticatedClient } from './authenticate-client.ts'
 import type { FailureThrottle } from './failure-throttle.ts'
+import type { Rehashing } from './rehash.ts'
 
 /** What the token endpoint works with. */
 export interface TokenServices {
   readonly store: Store
   readonly passwords: PasswordHashing
+  readonly rehashing: Rehashing
   readonly signing: SigningKeys
   readonly sign: Sign
   readonly refreshSecrets: RefreshSecretRing

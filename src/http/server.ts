@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts'
 import type { AuditEvent } from '../grants/audit.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
+import { createRehashing } from '../grants/rehash.ts'
 import { ensureKeys, loadKeys } from '../keys/key-files.ts'
 import { openStore } from '../stores/open-store.ts'
 import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
@@ -44,11 +45,13 @@ export async function startServer(
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
   const passwords = startPasswordHashing(IN_SERVER)
+  const rehashing = createRehashing(store, passwords)
   // Whatever else is too much, audit events are not.
   const audits = log.child({ audit: true }, { level: log.level === 'silent' ? 'silent' : 'info' })
   const services: TokenServices = {
     store,
     passwords,
+    rehashing,
     signing: keys.signing,
     // With a core to spare, the event loop goes on while the other one signs.
     sign: availableParallelism() > 1 ? signOnPool : signOnThread,
@@ -75,6 +78,7 @@ export async function startServer(
     await app.close()
     await management.close()
     await passwords.close()
+    await rehashing.settled()
     await store.close()
   }
   try {

@@ -1,22 +1,48 @@
-import { userLocator, usernameKey } from '../../accounts/user.ts'
-import type { UserStore } from '../contract.ts'
+import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
+import type { UserCreation, UserStore } from '../contract.ts'
 import type { Databases, Durably } from './store.ts'
 
+/** Users created in one transaction. A running server's own writes wait for it: some milliseconds. */
+const TRANSACTION = 250
+
 export function lmdbUsers({ users, usernames }: Databases, durably: Durably): UserStore {
+  /** Within a transaction. */
+  function create(user: User): UserCreation {
+    const locator = userLocator(user.sub)
+    if (usernames.doesExist(usernameKey(user.username))) return 'username_taken'
+    if (users.doesExist(locator)) return 'sub_taken'
+    void usernames.put(usernameKey(user.username), locator)
+    void users.put(locator, user)
+    return 'created'
+  }
+
   return {
     async findByUsername(username) {
       usernames.resetReadTxn()
       const locator = usernames.get(usernameKey(username))
       return locator === undefined ? undefined : users.get(locator)
     },
-    create: (user) =>
+    async find(sub) {
+      users.resetReadTxn()
+      const user = users.get(userLocator(sub))
+      return user?.sub === sub ? user : undefined
+    },
+    create: (user) => durably(() => create(user)),
+    async createMany(all) {
+      const answers: UserCreation[] = []
+      for (let at = 0; at < all.length; at += TRANSACTION) {
+        const some = all.slice(at, at + TRANSACTION)
+        answers.push(...(await durably(() => some.map(create))))
+      }
+      return answers
+    },
+    replaceHash: ({ sub, passwordHash, epoch }, next) =>
       durably(() => {
-        const locator = userLocator(user.sub)
-        if (usernames.doesExist(usernameKey(user.username))) return 'username_taken'
-        if (users.doesExist(locator)) return 'sub_taken'
-        void usernames.put(usernameKey(user.username), locator)
-        void users.put(locator, user)
-        return 'created'
+        const locator = userLocator(sub)
+        const user = users.get(locator)
+        if (user?.passwordHash !== passwordHash || user.epoch !== epoch) return false
+        void users.put(locator, { ...user, passwordHash: next })
+        return true
       }),
     change: (sub, change) =>
       durably(() => {

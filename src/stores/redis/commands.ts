@@ -21,8 +21,10 @@ export interface Commands {
   familyLook(family: string, user: string): Promise<string>
   familyNoteReplay(family: string, lockstepGeneration: number, lockstepRun: number): Promise<null>
   familyRevoke(family: string, reason: string): Promise<'revoked' | 'already_revoked' | 'gone'>
+  usernamesTake(usernames: string, ...namesAndSubs: string[]): Promise<(0 | 1)[]>
   usernameReplace(usernames: string, name: string, from: string, to: string): Promise<0 | 1>
   usernameRelease(usernames: string, name: string, sub: string): Promise<0 | 1>
+  userReplaceHash(user: string, from: string, epoch: string, to: string): Promise<0 | 1>
   recordCreate(record: string, ...fields: Value[]): Promise<0 | 1>
   recordChange(record: string, ...fields: Value[]): Promise<0 | 1>
 }

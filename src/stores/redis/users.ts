@@ -1,13 +1,72 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
-import type { UserStore } from '../contract.ts'
+import type { UserCreation, UserStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
 import { nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
 
+/** Users whose creation is under way at once: their commands are answered well within the time for one answer. */
+const CREATED_AT_ONCE = 100
+
 export function redisUsers({ ask, durably }: Connection): UserStore {
   const find = async (key: string) => recordOf<User>(await ask((redis) => redis.hgetall(key)))
+
+  const write = (user: User) => durably((redis) => redis.recordCreate(keyOf(user.sub), ...fieldsOf(user)))
+
+  /**
+   * Name and record are in two slots of a cluster. The record comes first, when no session can be of it; so a name
+   * whose user has no record is that of a deleted user, and free, and a record that its name does not lead to is of a
+   * creation that broke off.
+   */
+  async function create(user: User, wasWritten: boolean): Promise<UserCreation> {
+    const name = usernameKey(user.username)
+    for (let isWritten = wasWritten; ; ) {
+      const owner = await ask((redis) => redis.hget(USERNAMES_KEY, name))
+      // The same user, created a second time at the same moment: the record is of one of the two.
+      if (isWritten && owner === user.sub) return 'created'
+      if (owner !== null && (await find(keyOf(owner)))) {
+        if (isWritten) await ask((redis) => redis.del(keyOf(user.sub)))
+        return 'username_taken'
+      }
+      if (!isWritten) {
+        isWritten = (await write(user)) === 1 || (await takeUp(user, name))
+        if (!isWritten) return 'sub_taken'
+      }
+      const taken = await durably((redis) =>
+        owner === null
+          ? redis.hsetnx(USERNAMES_KEY, name, user.sub)
+          : redis.usernameReplace(USERNAMES_KEY, name, owner, user.sub),
+      )
+      if (taken === 1) return 'created'
+    }
+  }
+
+  /** Goes on with a creation that broke off before the name was taken. @returns false when it is no such thing. */
+  async function takeUp(user: User, name: string): Promise<boolean> {
+    const found = await find(keyOf(user.sub))
+    if (found?.sub !== user.sub || usernameKey(found.username) !== name) return false
+    await durably((redis) => redis.recordChange(keyOf(user.sub), ...fieldsOf(user)))
+    return true
+  }
+
+  /** Creates users none of whom shares a name or a `sub` with another. */
+  async function createAtOnce(users: readonly User[]): Promise<UserCreation[]> {
+    if (users.length === 0) return []
+    const names = users.map(({ username }) => usernameKey(username))
+    const owners = await ask((redis) => redis.hmget(USERNAMES_KEY, ...names))
+    const isWritten = await Promise.all(
+      users.map(async (user, i) => owners[i] === null && (await write(user)) === 1),
+    )
+    const written = users.flatMap((user, i) => (isWritten[i] ? [[names[i]!, user.sub] as const] : []))
+    const taken =
+      written.length === 0
+        ? []
+        : await durably((redis) => redis.usernamesTake(USERNAMES_KEY, ...written.flat()))
+    const has = new Set(written.flatMap(([, sub], i) => (taken[i] === 1 ? [sub] : [])))
+    // What did not go smoothly goes the long way.
+    return Promise.all(users.map((user, i) => (has.has(user.sub) ? 'created' : create(user, isWritten[i]!))))
+  }
 
   return {
     async findByUsername(username) {
@@ -15,28 +74,36 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
       return find(sub === null ? nobodysKey(username) : keyOf(sub))
     },
 
-    // Name and record are in two slots of a cluster. The record comes first, under a sub that nobody can know yet; so a
-    // name whose user has no record is that of a deleted user, and free.
-    async create(user) {
-      const name = usernameKey(user.username)
-      for (let isWritten = false; ; ) {
-        const owner = await ask((redis) => redis.hget(USERNAMES_KEY, name))
-        if (owner !== null && (await find(keyOf(owner)))) {
-          if (isWritten) await ask((redis) => redis.del(keyOf(user.sub)))
-          return 'username_taken'
+    async find(sub) {
+      const user = await find(keyOf(sub))
+      return user?.sub === sub ? user : undefined
+    },
+
+    create: (user) => create(user, false),
+
+    async createMany(users) {
+      const answers: UserCreation[] = []
+      for (let at = 0; at < users.length; at += CREATED_AT_ONCE) {
+        const some = users.slice(at, at + CREATED_AT_ONCE)
+        const isRepeated = repeatedIn(some)
+        const first = await createAtOnce(some.filter((_, i) => !isRepeated[i]))
+        for (const [i, user] of some.entries()) {
+          answers.push(isRepeated[i] ? await create(user, false) : first.shift()!)
         }
-        if (!isWritten) {
-          const written = await durably((redis) => redis.recordCreate(keyOf(user.sub), ...fieldsOf(user)))
-          if (written === 0) return 'sub_taken'
-          isWritten = true
-        }
-        const taken = await durably((redis) =>
-          owner === null
-            ? redis.hsetnx(USERNAMES_KEY, name, user.sub)
-            : redis.usernameReplace(USERNAMES_KEY, name, owner, user.sub),
-        )
-        if (taken === 1) return 'created'
       }
+      return answers
+    },
+
+    async replaceHash(user, passwordHash) {
+      const replaced = await durably((redis) =>
+        redis.userReplaceHash(
+          keyOf(user.sub),
+          JSON.stringify(user.passwordHash),
+          JSON.stringify(user.epoch),
+          JSON.stringify(passwordHash),
+        ),
+      )
+      return replaced === 1
     },
 
     async change(sub, change) {
@@ -60,4 +127,15 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
       } while (cursor !== '0')
     },
   }
+}
+
+/** Which of them share a name or a `sub` with one before them. */
+function repeatedIn(users: readonly User[]): boolean[] {
+  const seen = new Set<string>()
+  return users.map((user) => {
+    const keys = [`name ${usernameKey(user.username)}`, `sub ${user.sub}`]
+    const isRepeated = keys.some((key) => seen.has(key))
+    for (const key of keys) seen.add(key)
+    return isRepeated
+  })
 }
