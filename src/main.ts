@@ -37,6 +37,7 @@ const surroundings: Surroundings = {
       throw new CommandError('Standard input is not UTF-8')
     }
   },
+  openStdin: () => process.stdin,
   askSecret,
   untilStopped: (work) =>
     new Promise((resolve) => {

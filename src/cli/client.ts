@@ -7,6 +7,7 @@ import {
   withRegistration,
 } from '../accounts/client.ts'
 import type { Store } from '../stores/contract.ts'
+import { createClient } from '../stores/subjects.ts'
 import { type Command, CommandError, JSON_OPTION, noOperands, onlyOperand, UsageError } from './command.ts'
 import { REGISTRATION_OPTIONS, readRegistration } from './registration.ts'
 import { table, time } from './table.ts'
@@ -52,7 +53,13 @@ const add: Command = {
     })
     requireConsistent(client)
     await withStore(surroundings, async (store) => {
-      if (!(await store.clients.create(client))) {
+      const answer = await createClient(store, client)
+      if (answer === 'is_a_sub') {
+        throw new CommandError(
+          `A user has the sub ${JSON.stringify(client.clientId)}, and tokens must tell the two apart: take another ID`,
+        )
+      }
+      if (answer !== 'created') {
         throw new CommandError(`There is a client ${JSON.stringify(client.clientId)} already`)
       }
     })

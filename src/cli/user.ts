@@ -13,6 +13,7 @@ import {
 } from './command.ts'
 import { readClaims } from './registration.ts'
 import { table, time } from './table.ts'
+import { USER_IMPORT } from './user-import.ts'
 import { withStore } from './with-store.ts'
 
 const PASSWORD_OPTION = {
@@ -192,6 +193,7 @@ const list: Command = {
 
 export const USER_COMMANDS: readonly Command[] = [
   add,
+  USER_IMPORT,
   list,
   oneUser(
     'disable',

@@ -1,18 +1,20 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, RedisClient } from './connection.ts'
 import { nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
 
-/** Users whose creation is under way at once: their commands are answered well within the time for one answer. */
+/** Users whose records go out together, and how often at once: all of that is answered well within the time for an answer. */
 const CREATED_AT_ONCE = 100
+const LANES = 4
 
-export function redisUsers({ ask, durably }: Connection): UserStore {
+export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore {
   const find = async (key: string) => recordOf<User>(await ask((redis) => redis.hgetall(key)))
 
-  const write = (user: User) => durably((redis) => redis.recordCreate(keyOf(user.sub), ...fieldsOf(user)))
+  const writeOf = (user: User) => (redis: RedisClient) =>
+    redis.recordCreate(keyOf(user.sub), ...fieldsOf(user))
 
   /**
    * Name and record are in two slots of a cluster. The record comes first, when no session can be of it; so a name
@@ -30,7 +32,7 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
         return 'username_taken'
       }
       if (!isWritten) {
-        isWritten = (await write(user)) === 1 || (await takeUp(user, name))
+        isWritten = (await durably(writeOf(user))) === 1 || (await takeUp(user, name))
         if (!isWritten) return 'sub_taken'
       }
       const taken = await durably((redis) =>
@@ -52,20 +54,22 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
 
   /** Creates users none of whom shares a name or a `sub` with another. */
   async function createAtOnce(users: readonly User[]): Promise<UserCreation[]> {
-    if (users.length === 0) return []
     const names = users.map(({ username }) => usernameKey(username))
     const owners = await ask((redis) => redis.hmget(USERNAMES_KEY, ...names))
-    const isWritten = await Promise.all(
-      users.map(async (user, i) => owners[i] === null && (await write(user)) === 1),
-    )
-    const written = users.flatMap((user, i) => (isWritten[i] ? [[names[i]!, user.sub] as const] : []))
+    const free = users.flatMap((user, i) => (owners[i] === null ? [{ user, name: names[i]! }] : []))
+    const created = await durablyMany(free.map(({ user }) => writeOf(user)))
+    const written = free.filter((_, i) => created[i] === 1)
     const taken =
       written.length === 0
         ? []
-        : await durably((redis) => redis.usernamesTake(USERNAMES_KEY, ...written.flat()))
-    const has = new Set(written.flatMap(([, sub], i) => (taken[i] === 1 ? [sub] : [])))
+        : await durably((redis) =>
+            redis.usernamesTake(USERNAMES_KEY, ...written.flatMap(({ user, name }) => [name, user.sub])),
+          )
+    const isWritten = new Map(written.map(({ user }, i) => [user, taken[i] === 1]))
     // What did not go smoothly goes the long way.
-    return Promise.all(users.map((user, i) => (has.has(user.sub) ? 'created' : create(user, isWritten[i]!))))
+    return Promise.all(
+      users.map((user) => (isWritten.get(user) ? 'created' : create(user, isWritten.has(user)))),
+    )
   }
 
   return {
@@ -82,16 +86,20 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
     create: (user) => create(user, false),
 
     async createMany(users) {
+      const isRepeated = repeatedIn(users)
+      const first = users.filter((_, i) => !isRepeated[i])
       const answers: UserCreation[] = []
-      for (let at = 0; at < users.length; at += CREATED_AT_ONCE) {
-        const some = users.slice(at, at + CREATED_AT_ONCE)
-        const isRepeated = repeatedIn(some)
-        const first = await createAtOnce(some.filter((_, i) => !isRepeated[i]))
-        for (const [i, user] of some.entries()) {
-          answers.push(isRepeated[i] ? await create(user, false) : first.shift()!)
-        }
+      for (let at = 0; at < first.length; at += CREATED_AT_ONCE * LANES) {
+        const lanes = Array.from({ length: LANES }, (_, lane) => at + lane * CREATED_AT_ONCE)
+          .map((from) => first.slice(from, from + CREATED_AT_ONCE))
+          .filter((some) => some.length > 0)
+        answers.push(...(await Promise.all(lanes.map(createAtOnce))).flat())
       }
-      return answers
+      // In their order again, and each of the others after the one that it repeats.
+      const all: UserCreation[] = []
+      for (const [i, user] of users.entries())
+        all.push(isRepeated[i] ? await create(user, false) : answers.shift()!)
+      return all
     },
 
     async replaceHash(user, passwordHash) {
