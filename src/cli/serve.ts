@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { describeConfig, readConfig } from '../config/config.ts'
 import { untilReachable } from '../stores/open-store.ts'
 import { type Command, noOperands } from './command.ts'
+import { createSeeding, readSeed } from './seed.ts'
 
 /** A write for each log line would cost more than the line: they go out together, some times a second. */
 const LOG_BATCH_BYTES = 4096
@@ -19,12 +20,13 @@ const serve: Command = {
   options: {
     'check-config': {
       type: 'boolean',
-      help: 'print the effective configuration, secrets redacted, and exit',
+      help: 'check the configuration and SEED_FILE, print the former, secrets redacted, and exit',
     },
   },
   async run(args, { environment, print, untilStopped }) {
     noOperands(args)
     const config = readConfig(environment)
+    const seed = await readSeed(config)
     if (args.values['check-config']) {
       for (const [name, value] of Object.entries(describeConfig(config))) print(`${name}=${value}`)
       return 0
@@ -35,7 +37,8 @@ const serve: Command = {
     const flushing = setInterval(flush, LOG_FLUSH_MS).unref()
     // Loaded here, since the commands that serve nothing need not wait for it.
     const { startServer } = await import('../http/server.ts')
-    const server = await startServer(config, log, flush)
+    const seeding = seed && createSeeding(seed, log)
+    const server = await startServer(config, log, flush, async (services) => seeding?.begin(services))
     const { signing, store } = server.services
     log.info(
       {
@@ -53,6 +56,7 @@ const serve: Command = {
     )
     await untilStopped(async () => {
       log.info('stopping')
+      await seeding?.stop()
       await server.close()
       log.info('stopped')
       clearInterval(flushing)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { isAudience } from '../accounts/client.ts'
+import { DEFAULT_MIN_LENGTH, LEAST_MIN_LENGTH, MOST_MIN_LENGTH } from '../accounts/password-rules.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
 
 /** The effective configuration. Durations are seconds. */
@@ -21,6 +22,10 @@ export interface Config {
   readonly defaultAudience: string
   readonly trustProxy: readonly string[]
   readonly logLevel: LogLevel
+  /** In code points. */
+  readonly passwordMinLength: number
+  /** Empty where there is none. */
+  readonly seedFile: string
 }
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -105,6 +110,18 @@ export const VARIABLES = {
   ),
   trustProxy: variable('TRUST_PROXY', '', 'CIDR list of proxies whose X-Forwarded-For counts', cidrList),
   logLevel: variable('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), oneOf(LOG_LEVELS)),
+  passwordMinLength: variable(
+    'PASSWORD_MIN_LENGTH',
+    String(DEFAULT_MIN_LENGTH),
+    'characters that a new password has at least',
+    (text) => wholeNumber(text, LEAST_MIN_LENGTH, MOST_MIN_LENGTH, 'characters'),
+  ),
+  seedFile: variable(
+    'SEED_FILE',
+    '',
+    'a JSON file of clients and users that there are to be when the server starts',
+    (text) => text,
+  ),
 }
 
 /**

@@ -30,12 +30,14 @@ export interface RunningServer {
  * Starts the server: keys, store, both listeners. A store in Redis need not be reachable yet.
  *
  * @param flushLog writes the log lines that wait to go out together; for a log that makes them wait.
+ * @param prepare is waited for before anything is listened on.
  * @throws {KeyFileError} or the system's error when something cannot be opened or listened on.
  */
 export async function startServer(
   config: Config,
   log: Logger,
   flushLog: () => void = () => undefined,
+  prepare: (services: TokenServices) => Promise<void> = async () => undefined,
 ): Promise<RunningServer> {
   await ensureKeys(config.keysDir)
   const keys = await loadKeys(config.keysDir)
@@ -82,6 +84,7 @@ export async function startServer(
     await store.close()
   }
   try {
+    await prepare(services)
     await app.listen({ host: config.host, port: config.port })
     await management.listen({ host: config.managementHost, port: config.managementPort })
   } catch (error) {
