@@ -1,4 +1,4 @@
-import { pbkdf2Sync, randomBytes, scryptSync } from 'node:crypto'
+import { createCipheriv, pbkdf2Sync, randomBytes, scryptSync } from 'node:crypto'
 import { hashSync as argon2 } from '@node-rs/argon2'
 import { hashSync as bcrypt } from '@node-rs/bcrypt'
 
@@ -28,9 +28,13 @@ const HASHES: readonly (() => unknown)[] = [
       credentialData: JSON.stringify({ hashIterations: 1000, algorithm: 'pbkdf2-sha512' }),
     }
   },
-  () =>
-    '$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==' +
-    '$42xEC+ixf3L2lw==$lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ==',
+  () => {
+    const [salt, separator, signerKey] = [randomBytes(10), Buffer.from([7]), randomBytes(64)]
+    const key = scryptSync(ROW_PASSWORD, Buffer.concat([salt, separator]), 32, { N: 1024 })
+    const hash = createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(signerKey).toString('base64')
+    const parameters = `v=1,n=10,r=8,p=1,ss=${separator.toString('base64')},sk=${signerKey.toString('base64')}`
+    return `$fbscrypt$${parameters}$${salt.toString('base64')}$${hash}`
+  },
 ]
 
 /** NDJSON of users whose hashes are of six kinds, some hundred different ones of each. */

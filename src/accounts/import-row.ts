@@ -1,6 +1,7 @@
+import { hash } from 'node:crypto'
 import { claimsFault, type ExtraClaims } from './extra-claims.ts'
 import { type FirebaseParameters, readImportedHash } from './imported-hash.ts'
-import { newEpoch, newSub, subFault, type User, usernameFault } from './user.ts'
+import { foldUsername, newEpoch, subFault, type User, usernameFault } from './user.ts'
 
 /** A row of an import, read. */
 export interface ImportRow {
@@ -9,7 +10,7 @@ export interface ImportRow {
   readonly passwordHash: string
   readonly claims: ExtraClaims
   readonly disabled: boolean
-  /** Where the row says none, the user gets one of ours. */
+  /** Where the row says none, one is made of it. */
   readonly sub: string | undefined
 }
 
@@ -58,20 +59,16 @@ function hashOf(value: unknown, firebase: FirebaseParameters | undefined): strin
 }
 
 /** The user of a row, not yet in any store. */
-export function userOf({ sub, ...row }: ImportRow): User {
-  return { sub: sub ?? newSub(), ...row, epoch: newEpoch(), createdAt: Date.now() }
+export function userOf(row: ImportRow): User {
+  return { ...row, sub: subOf(row), epoch: newEpoch(), createdAt: Date.now() }
 }
 
 /**
- * Whether this is the user that the row is of: by the `sub` where it names one, whatever has changed since; else by
- * everything it says.
+ * The `sub` of the row's user, by which the row is known again when it comes a second time, whatever has changed since.
+ * Where the row says none, it is drawn from the name and the hash, whose salt nobody can guess.
  */
-export function isUserOf({ sub, username, passwordHash, claims, disabled }: ImportRow, user: User): boolean {
-  if (sub !== undefined) return user.sub === sub
-  return (
-    user.username === username &&
-    user.passwordHash === passwordHash &&
-    user.disabled === disabled &&
-    JSON.stringify(user.claims) === JSON.stringify(claims)
-  )
+export function subOf({ sub, username, passwordHash }: ImportRow): string {
+  if (sub !== undefined) return sub
+  const text = `pawl import v1\0${foldUsername(username)}\0${passwordHash}`
+  return `usr_${hash('sha256', text, 'buffer').toString('base64url', 0, 16)}`
 }

@@ -27,7 +27,7 @@ export function readImportedHash(value: unknown, firebase?: FirebaseParameters):
 
 function ofText(text: string, firebase: FirebaseParameters | undefined): string {
   if (text === '') throw new TypeError('is empty')
-  if (text.startsWith('{"')) return ofObject(objectIn(text), firebase)
+  if (/^\{\s*"/.test(text)) return ofObject(objectIn(text), firebase)
   // Django, of an account without a password.
   if (text.startsWith('!')) throw new TypeError('is marked as unusable')
   for (const [pattern, made] of TEXTS) {

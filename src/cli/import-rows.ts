@@ -84,36 +84,44 @@ const COLUMNS = ['username', 'password_hash', 'sub', 'claims', 'disabled']
 
 // RFC 4180. The first record names the columns.
 async function* csvRows(file: Readable): AsyncGenerator<Row> {
-  const records = file.pipe(
-    parse({
-      bom: true,
-      info: true,
-      relax_column_count: true,
-      skip_empty_lines: true,
-      max_record_size: MAX_ROW_BYTES,
-    }),
-  )
-  // Otherwise a file that cannot be read would leave the parser waiting.
-  file.on('error', (error) => records.destroy(error))
+  let read: { record: string[]; lines: number }[] = []
+  let failure: unknown
+  const parser = parse({
+    bom: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    max_record_size: MAX_ROW_BYTES,
+    // Nothing is left in the parser, so that an error takes no record with it that came before.
+    on_record: (record: string[], { lines }) => {
+      read.push({ record, lines })
+      return null
+    },
+  })
+  parser.resume().on('error', (error) => {
+    failure = error
+  })
   let columns: string[] | undefined
   let line = 1
-  try {
-    for await (const { record, info } of records as AsyncIterable<{
-      record: string[]
-      info: { lines: number }
-    }>) {
+  function* rows(): Generator<Row> {
+    for (const { record, lines } of read) {
       if (columns === undefined) columns = columnsOf(record)
       else yield { line, ...rowOf(columns, record) }
-      line = info.lines + 1
+      line = lines + 1
     }
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error
-    throw new CommandError(
-      `The CSV cannot be read on from line ${line} (${error.code}). The rows before it are taken; mend it, and run this again.`,
-    )
-  } finally {
-    file.destroy()
+    read = []
+    if (failure instanceof CsvError) {
+      throw new CommandError(
+        `The CSV cannot be read on from line ${line} (${failure.code}). The rows before it are taken; mend it, and run this again.`,
+      )
+    }
+    if (failure !== undefined) throw failure
   }
+  for await (const chunk of file as AsyncIterable<Buffer>) {
+    await new Promise<void>((resolve) => parser.write(chunk, () => resolve()))
+    yield* rows()
+  }
+  await new Promise<void>((resolve) => parser.end(() => resolve()))
+  yield* rows()
 }
 
 function columnsOf(record: string[]): string[] {

@@ -1,7 +1,7 @@
 import { closeSync, createReadStream, openSync, readFileSync, writeSync } from 'node:fs'
 import { extname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ImportRow, isUserOf, readImportRow, userOf } from '../accounts/import-row.ts'
+import { type ImportRow, readImportRow, userOf } from '../accounts/import-row.ts'
 import { binary, type FirebaseParameters } from '../accounts/imported-hash.ts'
 import { type User, usernameFault } from '../accounts/user.ts'
 import { UnavailableError } from '../oauth/errors.ts'
@@ -162,7 +162,7 @@ const nameIn = ({ username }: Refusal) => (username === undefined ? '' : `${JSON
 interface Count {
   rows: number
   created: number
-  unchanged: number
+  already_there: number
   refused: number
   dry_run: boolean
   seconds: number
@@ -170,11 +170,11 @@ interface Count {
 
 const number = new Intl.NumberFormat('en')
 
-function sentence({ rows, created, unchanged, refused, dry_run, seconds }: Count): string {
+function sentence({ rows, created, already_there, refused, dry_run, seconds }: Count): string {
   const done = dry_run ? 'would be created' : 'created'
   const rate = number.format(Math.round(rows / Math.max(seconds, 0.001)))
   return (
-    `${number.format(rows)} rows: ${number.format(created)} ${done}, ${number.format(unchanged)} there already, ` +
+    `${number.format(rows)} rows: ${number.format(created)} ${done}, ${number.format(already_there)} there already, ` +
     `${number.format(refused)} refused; ${rate} rows/s`
   )
 }
@@ -200,7 +200,7 @@ async function importRows(
 ): Promise<Count> {
   const begin = performance.now()
   const startedAt = Date.now()
-  const count: Count = { rows: 0, created: 0, unchanged: 0, refused: 0, dry_run: isDryRun, seconds: 0 }
+  const count: Count = { rows: 0, created: 0, already_there: 0, refused: 0, dry_run: isDryRun, seconds: 0 }
   const reject = (refusal: Refusal) => {
     count.refused += 1
     refuse(refusal)
@@ -212,7 +212,7 @@ async function importRows(
     const answers = await patiently(count, () => write(store, batch))
     for (const [i, { line, row }] of batch.entries()) {
       const answer = answers[i]!
-      if (answer === 'created' || answer === 'unchanged') count[answer] += 1
+      if (answer === 'created' || answer === 'already_there') count[answer] += 1
       else reject({ line, username: row.username, reason: answer.reason })
     }
   }
@@ -269,7 +269,7 @@ function nameOf(value: unknown): { username?: string } {
   return typeof username === 'string' && usernameFault(username) === undefined ? { username } : {}
 }
 
-type Answer = 'created' | 'unchanged' | { readonly reason: string }
+type Answer = 'created' | 'already_there' | { readonly reason: string }
 
 async function createMany(store: Store, batch: readonly Candidate[]): Promise<Answer[]> {
   const creations = await store.users.createMany(batch.map(({ user }) => user))
@@ -280,32 +280,27 @@ async function createMany(store: Store, batch: readonly Candidate[]): Promise<An
     const found = await store.users.findByUsername(row.username)
     // Our own, of an attempt whose answer was lost.
     if (found?.sub === user.sub && found.epoch === user.epoch) return 'created'
-    return answerFor(row, found)
+    return answerFor(user, found)
   })
 }
 
 /** What would become of the rows. Rows of one file are not held against each other: the import itself does that. */
 function checkMany(store: Store, batch: readonly Candidate[]): Promise<Answer[]> {
-  return eachOf(batch, async ({ row }) => {
+  return eachOf(batch, async ({ row, user }) => {
     const [byName, bySub] = await Promise.all([
       store.users.findByUsername(row.username),
-      row.sub === undefined ? undefined : store.users.find(row.sub),
+      store.users.find(user.sub),
     ])
-    if (byName) return answerFor(row, byName)
+    if (byName) return answerFor(user, byName)
     return bySub ? SUB_TAKEN : 'created'
   })
 }
 
 const SUB_TAKEN = { reason: 'another user has the sub' }
 
-function answerFor(row: ImportRow, found: User | undefined): Answer {
-  if (found && isUserOf(row, found)) return 'unchanged'
-  return {
-    reason:
-      row.sub === undefined
-        ? 'a user has the name, with another hash, claims or state (a row with a sub would say whether it is the same user)'
-        : 'a user with another sub has the name',
-  }
+/** Of a row whose name a user has: a user is known by the `sub`, whatever has changed since. */
+function answerFor(user: User, found: User | undefined): Answer {
+  return found?.sub === user.sub ? 'already_there' : { reason: 'another user has the name' }
 }
 
 /** Questions to the store at once: each must be answered in time. */
@@ -324,7 +319,7 @@ async function eachOf(
 }
 
 /** Asks again while the store is away; what was created by a lost attempt is found again. */
-async function patiently<T>({ created, unchanged }: Count, work: () => Promise<T>): Promise<T> {
+async function patiently<T>({ created, already_there }: Count, work: () => Promise<T>): Promise<T> {
   const end = performance.now() + PATIENCE_MS
   for (;;) {
     try {
@@ -333,7 +328,7 @@ async function patiently<T>({ created, unchanged }: Count, work: () => Promise<T
       if (!(error instanceof UnavailableError)) throw error
       if (performance.now() >= end) {
         throw new CommandError(
-          `The store has not answered for ${PATIENCE_MS / 1000} s. ${created + unchanged} users are there: run this again to go on.`,
+          `The store has not answered for ${PATIENCE_MS / 1000} s. ${created + already_there} users are there: run this again to go on.`,
         )
       }
       await sleep(RETRY_MS)

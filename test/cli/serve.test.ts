@@ -24,6 +24,8 @@ const VARIABLES = [
   'DEFAULT_AUDIENCE',
   'TRUST_PROXY',
   'LOG_LEVEL',
+  'PASSWORD_MIN_LENGTH',
+  'SEED_FILE',
 ]
 type Environment = Record<string, string>
 const check = (env: Environment) => runHere(['serve', '--check-config'], env)

@@ -37,6 +37,8 @@ test('the defaults', async (t) => {
     defaultAudience: 'http://localhost:9000',
     trustProxy: [],
     logLevel: 'info',
+    passwordMinLength: 15,
+    seedFile: '',
   })
 })
 
@@ -78,6 +80,8 @@ test('every variable is read', async (t) => {
     DEFAULT_AUDIENCE: 'https://api.example',
     TRUST_PROXY: '10.0.0.0/8, 192.168.1.1 fd00::/8',
     LOG_LEVEL: 'debug',
+    PASSWORD_MIN_LENGTH: '8',
+    SEED_FILE: '/run/config/seed.json',
   })
   t.strictSame(config, {
     issuer: 'https://login.example/pawl',
@@ -96,6 +100,8 @@ test('every variable is read', async (t) => {
     defaultAudience: 'https://api.example',
     trustProxy: ['10.0.0.0/8', '192.168.1.1', 'fd00::/8'],
     logLevel: 'debug',
+    passwordMinLength: 8,
+    seedFile: '/run/config/seed.json',
   })
 })
 
@@ -115,6 +121,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     DEFAULT_AUDIENCE: 'two words',
     TRUST_PROXY: 'yes',
     LOG_LEVEL: 'loud',
+    PASSWORD_MIN_LENGTH: '7',
   })
   t.strictSame([...faults].sort(), [
     'ACCESS_TOKEN_TTL must be a whole number of seconds from 1 to 86400',
@@ -124,6 +131,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent',
     'MANAGEMENT_HOST must be a host name or an address',
     'MANAGEMENT_PORT must be a whole number from 0 to 65535',
+    'PASSWORD_MIN_LENGTH must be a whole number of characters from 8 to 64',
     'PORT must be a whole number from 0 to 65535',
     'REDIS_WAIT_REPLICAS must be a whole number from 0 to 10',
     'REFRESH_TOKEN_GRACE must be a whole number of seconds from 0 to 3600',
@@ -317,6 +325,8 @@ test('what is shown: by name, in full, and without secrets', async (t) => {
     DEFAULT_AUDIENCE: 'http://localhost:9000',
     TRUST_PROXY: [],
     LOG_LEVEL: 'info',
+    PASSWORD_MIN_LENGTH: 15,
+    SEED_FILE: '',
   })
   const urls = [
     'redis://:hunter2@store',
