@@ -101,7 +101,8 @@ test('a package is known to one folder', async (t) => {
     [/^(@fastify\/|fastify$)/, 'http/'],
     [/^ioredis$/, 'stores/redis/'],
     [/^lmdb$/, 'stores/lmdb/'],
-    [/^(piscina|@node-rs\/argon2)$/, 'accounts/'],
+    [/^(piscina|@node-rs\/(argon2|bcrypt)|@zxcvbn-ts\/language-common)$/, 'accounts/'],
+    [/^csv-parse$/, 'cli/'],
   ]
   for (const [packages, home] of homes) {
     const users = imports.filter(({ of }) => packages.test(of))

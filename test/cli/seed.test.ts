@@ -4,7 +4,8 @@ import t from 'tap'
 import { hashClientSecret } from '../../src/accounts/client.ts'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
-import { basic, claimsOf, postForm, refresh, signIn } from '../support/http-client.ts'
+import { freePort } from '../support/free-port.ts'
+import { ask, basic, claimsOf, postForm, refresh, signIn } from '../support/http-client.ts'
 import { startRedis } from '../support/redis.ts'
 import { runHere } from '../support/run-here.ts'
 import { until } from '../support/until.ts'
@@ -24,7 +25,12 @@ const SEED = {
       claims: { tier: 1 },
       client_secret: SECRET,
     },
-    { client_id: 'mounted', type: 'confidential', grants: ['client_credentials'], client_secret_file: 'secret' },
+    {
+      client_id: 'mounted',
+      type: 'confidential',
+      grants: ['client_credentials'],
+      client_secret_file: 'secret',
+    },
     {
       client_id: 'hashed',
       type: 'confidential',
@@ -77,14 +83,20 @@ for (const kind of STORE_KINDS) {
     })
 
     t.test('at the next start what it declares holds again, and what a person changed stays', async (t) => {
-      t.match(await deployment.cli(['client', 'update', 'app', '--scope', 'other', '--on-reuse', 'observe']), {
-        code: 0,
-      })
+      t.match(
+        await deployment.cli(['client', 'update', 'app', '--scope', 'other', '--on-reuse', 'observe']),
+        {
+          code: 0,
+        },
+      )
       const changed = 'eats by the open window'
       t.match(await deployment.cli(['user', 'set-password', 'ada', '--password-stdin'], changed), { code: 0 })
       t.match(await deployment.cli(['user', 'set-claims', 'ada', '--claims', '{}']), { code: 0 })
       const [clients, users] = [structuredClone(SEED.clients), structuredClone(SEED.users)]
-      writeFileSync(file, JSON.stringify({ clients, users: users.map((user) => ({ ...user, disabled: false })) }))
+      writeFileSync(
+        file,
+        JSON.stringify({ clients, users: users.map((user) => ({ ...user, disabled: false })) }),
+      )
       const server = await deployment.startServer(env)
       const tokens = await signIn(server.url, { client_id: 'app', username: 'ada', password: changed })
       t.match(claimsOf(tokens.access_token), { scope: 'read', roles: ['admin'], sub: 'auth0|ada' })
@@ -130,11 +142,21 @@ t.test('a store that is away fails no start: the seed is applied when it is ther
   t.teardown(() => redis.stop())
   const deployment = await deploy(t, 'lmdb', { env: { STORE_URL: redis.url } })
   const file = join(deployment.cwd, 'seed.json')
-  writeFileSync(file, JSON.stringify({ clients: SEED.clients.slice(0, 1), users: [{ username: 'ada', password: PASSWORD }] }))
+  writeFileSync(
+    file,
+    JSON.stringify({ clients: SEED.clients.slice(0, 1), users: [{ username: 'ada', password: PASSWORD }] }),
+  )
+  const MANAGEMENT_PORT = String(await freePort())
   await redis.pause()
-  const server = await deployment.startServer({ SEED_FILE: file })
-  t.ok(server.lines.some((line) => line.includes('the seed file waits for the store')))
+  // It is ready when the store is, which is what this waits for.
+  const starting = deployment.startServer({ SEED_FILE: file, MANAGEMENT_PORT })
+  await until('it listens, without the store', async () => {
+    const { status } = await ask(`http://127.0.0.1:${MANAGEMENT_PORT}/health/live`)
+    return status === 200
+  })
   await redis.resume()
+  const server = await starting
+  t.ok(server.lines.some((line) => line.includes('the seed file waits for the store')))
   await until('ada can sign in', async () => {
     const form = { grant_type: 'password', client_id: 'app', username: 'ada', password: PASSWORD }
     return (await postForm(`${server.url}/token`, form)).status === 200
@@ -162,10 +184,19 @@ t.test('a bad file ends the start, and names each fault', async (t) => {
     [{ clients: [app, app] }, /clients has the same client_id twice/],
     [{ clients: [{ ...app, client_id: 'usr_x' }] }, /clients\[0\]\.client_id is not 1 to 64/],
     [{ clients: [{ client_id: 'x' }] }, /clients\[0\]\.type is missing/],
-    [{ clients: [{ ...app, grants: ['implicit'] }] }, /clients\[0\]\.grants must be a list of grants: password/],
-    [{ clients: [{ ...app, grants: ['client_credentials'] }] }, /clients\[0\]\.grants .*confidential clients only/],
+    [
+      { clients: [{ ...app, grants: ['implicit'] }] },
+      /clients\[0\]\.grants must be a list of grants: password/,
+    ],
+    [
+      { clients: [{ ...app, grants: ['client_credentials'] }] },
+      /clients\[0\]\.grants .*confidential clients only/,
+    ],
     [{ clients: [{ ...app, scopes: ['a b'] }] }, /clients\[0\]\.scopes must be a list of scope tokens/],
-    [{ clients: [{ ...app, access_token_ttl: '60' }] }, /clients\[0\]\.access_token_ttl must be 1 to 86400 seconds/],
+    [
+      { clients: [{ ...app, access_token_ttl: '60' }] },
+      /clients\[0\]\.access_token_ttl must be 1 to 86400 seconds/,
+    ],
     [{ clients: [{ ...app, claims: { sub: 1 } }] }, /clients\[0\]\.claims have the reserved name sub/],
     [{ clients: [{ ...app, redirect_uris: [] }] }, /clients\[0\]\.redirect_uris is not known/],
     [{ clients: [{ ...app, client_secret: SECRET }] }, /client_secret is for confidential clients only/],
@@ -180,8 +211,14 @@ t.test('a bad file ends the start, and names each fault', async (t) => {
     [{ users: [{ ...ada, username: ' ada' }] }, /users\[0\]\.username begins or ends with a space/],
     [{ users: [{ username: 'ada' }] }, /users\[0\] needs one of password, password_hash, password_file/],
     [{ users: [{ username: 'ada', password: 'short' }] }, /users\[0\]\.password is shorter than 15/],
-    [{ users: [{ username: 'ada', password_file: 'empty' }] }, /users\[0\]\.password_file is shorter than 15/],
-    [{ users: [{ username: 'ada', password_hash: 'short' }] }, /users\[0\]\.password_hash is of no known kind/],
+    [
+      { users: [{ username: 'ada', password_file: 'empty' }] },
+      /users\[0\]\.password_file is shorter than 15/,
+    ],
+    [
+      { users: [{ username: 'ada', password_hash: 'short' }] },
+      /users\[0\]\.password_hash is of no known kind/,
+    ],
     [{ users: [{ ...ada, sub: 'a b' }] }, /users\[0\]\.sub is not 1 to 255/],
     [{ users: [{ ...ada, disabled: 1 }] }, /users\[0\]\.disabled must be true or false/],
   ]
@@ -189,7 +226,10 @@ t.test('a bad file ends the start, and names each fault', async (t) => {
     const { code, stderr } = await check(seed)
     t.match({ code, stderr }, { code: 78, stderr: says })
     t.match(stderr, /^SEED_FILE \S+seed\.json/, 'it names the file')
-    t.notOk(stderr.includes(SECRET) || stderr.includes(PASSWORD) || stderr.includes('short\n'), 'and no secret')
+    t.notOk(
+      stderr.includes(SECRET) || stderr.includes(PASSWORD) || stderr.includes('short\n'),
+      'and no secret',
+    )
   }
   const { stderr } = await check({ clients: [{}], users: [{}] })
   t.ok(stderr.trim().split('\n').length >= 4, 'all at once')
