@@ -88,6 +88,9 @@ interface Done {
 
 async function applyClient({ store }: Services, declared: SeedClient): Promise<Done | undefined> {
   const client = await store.clients.find(declared.clientId)
+  if (client && client.type !== declared.type) {
+    return { level: 'warn', message: `the client is ${client.type}, and stays so: left alone` }
+  }
   if (client) {
     const { clientId, ...registration } = declared
     const change = Object.fromEntries(

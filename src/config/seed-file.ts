@@ -11,7 +11,7 @@ import {
 import { claimsFault, type ExtraClaims } from '../accounts/extra-claims.ts'
 import { readImportedHash } from '../accounts/imported-hash.ts'
 import type { PasswordRules } from '../accounts/password-rules.ts'
-import { subFault, usernameFault } from '../accounts/user.ts'
+import { foldUsername, subFault, usernameFault } from '../accounts/user.ts'
 import { isScopeToken } from '../oauth/scope.ts'
 import { ACCESS_TOKEN_TYPES } from '../tokens/access-token.ts'
 import { ConfigError } from './config.ts'
@@ -58,7 +58,7 @@ export function readSeedFile(path: string, rules: PasswordRules): Seed {
   const clients = reader.each('clients', read.clients, (place, item) => readClient(reader, place, item))
   const users = reader.each('users', read.users, (place, item) => readUser(reader, place, item, rules))
   reader.once('clients', clients, ({ clientId }) => clientId, 'client_id')
-  reader.once('users', users, ({ username }) => username.toLowerCase(), 'username')
+  reader.once('users', users, ({ username }) => foldUsername(username), 'username')
   if (faults.length > 0) throw new ConfigError(faults)
   return { clients, users }
 }

@@ -2,8 +2,8 @@ import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
 import type { Databases, Durably } from './store.ts'
 
-/** Users created in one transaction. A running server's own writes wait for it: some milliseconds. */
-const TRANSACTION = 250
+/** Users created in one transaction. A running server’s own writes wait for it: some tens of milliseconds. */
+const TRANSACTION = 1000
 
 export function lmdbUsers({ users, usernames }: Databases, durably: Durably): UserStore {
   /** Within a transaction. */
