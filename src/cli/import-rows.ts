@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import { CsvError, parse } from 'csv-parse'
 import { CommandError } from './command.ts'
 
 /*
@@ -84,6 +83,8 @@ const COLUMNS = ['username', 'password_hash', 'sub', 'claims', 'disabled']
 
 // RFC 4180. The first record names the columns.
 async function* csvRows(file: Readable): AsyncGenerator<Row> {
+  // Loaded here, since the other commands need not wait for it.
+  const { CsvError, parse } = await import('csv-parse')
   let read: { record: string[]; lines: number }[] = []
   let failure: unknown
   const parser = parse({
