@@ -57,6 +57,7 @@ const surroundings: Surroundings = {
       throw new CommandError('Standard input is not UTF-8')
     }
   },
+  openStdin: () => process.stdin,
   askSecret: (question) => askOn(nowhere(), question),
   ask: (question) => askOn(process.stderr, question),
   untilStopped: (work) =>

@@ -41,8 +41,8 @@ export interface Client {
   readonly onReuse: 'enforce' | 'observe'
 }
 
-// RFC 6749 appendix A.1 allows %x20-7E; these are the ones that no encoding of Basic credentials can change. A user's
-// `sub` begins with usr_: the `sub` of a client's own token is its identifier and must be nobody else's.
+// RFC 6749 appendix A.1 allows %x20-7E; these are the ones that no encoding of Basic credentials can change. A `sub`
+// of ours begins with usr_: the `sub` of a client's own token is its identifier and must be nobody else's.
 const CLIENT_ID = /^(?!usr_)[A-Za-z0-9._~-]{1,64}$/
 
 /** Why a text is refused as a new client identifier, or `undefined` when it is fine. */

@@ -23,13 +23,22 @@ export function parseExtraClaims(json: string): ExtraClaims {
   } catch {
     throw new TypeError('are not JSON')
   }
-  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) {
-    throw new TypeError('are not a JSON object')
-  }
-  if (json.length > MAX_JSON_CHARACTERS)
-    throw new TypeError(`are longer than ${MAX_JSON_CHARACTERS} characters`)
-  for (const name of Object.keys(claims)) {
-    if (RESERVED.has(name) || name === '__proto__') throw new TypeError(`have the reserved name ${name}`)
-  }
+  const fault = claimsFault(claims, json)
+  if (fault) throw new TypeError(fault)
   return claims as ExtraClaims
+}
+
+/**
+ * Why a value is refused as extra claims, or `undefined` when it is fine; continues "the claims …".
+ *
+ * @param json the value as it was written, where that is known.
+ */
+export function claimsFault(
+  claims: unknown,
+  json: string = JSON.stringify(claims) ?? '',
+): string | undefined {
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return 'are not a JSON object'
+  if (json.length > MAX_JSON_CHARACTERS) return `are longer than ${MAX_JSON_CHARACTERS} characters`
+  const reserved = Object.keys(claims).find((name) => RESERVED.has(name) || name === '__proto__')
+  return reserved === undefined ? undefined : `have the reserved name ${reserved}`
 }

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
 import { UnavailableError } from '../oauth/errors.ts'
 import { COST, EXPIRED, type HashTask } from './password-task.ts'
+import { toBase64 } from './stored-hash.ts'
 
 /** Hashes waiting or running per thread beyond which a sign-in is refused at once. At 20 to 40 ms each. */
 const QUEUE_PER_THREAD = 64
@@ -23,7 +24,7 @@ export const IN_SERVER: Manners = { timeLimitMs: 5000, niceness: 10 }
 /** For a command: nobody else waits. */
 export const IN_COMMAND: Manners = { timeLimitMs: 60_000, niceness: 0 }
 
-/** Argon2id in worker threads of its own, so that no signature ever waits for a password. */
+/** Argon2id, and the imported kinds, in worker threads of their own, so that no signature ever waits for a password. */
 export interface PasswordHashing {
   /**
    * @returns the hash in PHC format.
@@ -31,7 +32,8 @@ export interface PasswordHashing {
    */
   hash(password: string): Promise<string>
   /**
-   * Whether this is the password behind the hash. With no hash (no such user) it does the same work and says no.
+   * Whether this is the password behind the hash, of whichever kind (stored-hash.ts). With no hash (no such user) it
+   * does the work of one of ours and says no.
    *
    * @throws {UnavailableError} when the queue is full or the time is up.
    */
@@ -79,10 +81,10 @@ export function startPasswordHashing({ timeLimitMs, niceness }: Manners, process
 
   return {
     async hash(password) {
-      return String(await run({ password: password.normalize('NFC') }))
+      return String(await run({ password }))
     },
     async verify(password, passwordHash) {
-      const equal = await run({ password: password.normalize('NFC'), verify: passwordHash ?? NOBODYS })
+      const equal = await run({ password, verify: passwordHash ?? NOBODYS })
       return equal === true && passwordHash !== undefined
     },
     // What runs is let finish: its answer would come to a pool that is gone, and end the process.
@@ -91,9 +93,4 @@ export function startPasswordHashing({ timeLimitMs, niceness }: Manners, process
 }
 
 /** A hash of no password, which costs as much to verify as any of ours. */
-const NOBODYS = `$argon2id$v=19$m=${COST.memoryCost},t=${COST.timeCost},p=${COST.parallelism}$${base64(16)}$${base64(32)}`
-
-/** Random bytes in the base64 of PHC strings, which has no padding. */
-function base64(bytes: number): string {
-  return randomBytes(bytes).toString('base64').replaceAll('=', '')
-}
+const NOBODYS = `$argon2id$v=19$m=${COST.memoryCost},t=${COST.timeCost},p=${COST.parallelism}$${toBase64(randomBytes(16))}$${toBase64(randomBytes(32))}`

@@ -1,5 +1,6 @@
 /** One password to hash, or to hold against a hash, as it goes to a worker thread. */
 export interface HashTask {
+  /** As it was typed. */
   readonly password: string
   readonly verify?: string
   /** Milliseconds since 1970 after which nobody waits for the answer. */

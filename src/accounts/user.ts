@@ -7,7 +7,7 @@ export interface User {
   readonly sub: string
   /** As it was written at creation, or at the last sign-in that the webhook vouched for; in NFC. */
   readonly username: string
-  /** In PHC format. Who has none is verified by the verify webhook. */
+  /** In one of the texts of stored-hash.ts; our own are argon2id. Who has none is verified by the verify webhook. */
   readonly passwordHash?: string
   readonly disabled: boolean
   /** Claims that the user's access tokens carry besides. */
@@ -59,7 +59,7 @@ export function subFault(sub: string): string | undefined {
     : 'is not 1 to 255 printable characters without spaces, quotes, backslashes'
 }
 
-/** Draws a new `sub`. */
+/** Draws a new `sub`. Of this form no client identifier is. */
 export function newSub(): string {
   return `usr_${randomBytes(16).toString('base64url')}`
 }

@@ -8,6 +8,7 @@ import {
 } from '../accounts/client.ts'
 import type { AuditEventName } from '../audit/event.ts'
 import type { Store } from '../stores/contract.ts'
+import { createClient } from '../stores/subjects.ts'
 import { type Command, CommandError, JSON_OPTION, noOperands, onlyOperand, UsageError } from './command.ts'
 import { REGISTRATION_OPTIONS, readRegistration } from './registration.ts'
 import { table, time } from './table.ts'
@@ -53,11 +54,13 @@ const add: Command = {
     })
     requireConsistent(client)
     await withStore(surroundings, async (store, audit) => {
-      // RFC 9068 section 5: the sub of a client's own tokens is nobody else's.
-      if (await store.users.find(clientId)) {
-        throw new CommandError(`There is a user whose sub is ${JSON.stringify(clientId)}: take another ID`)
+      const answer = await createClient(store, client)
+      if (answer === 'is_a_sub') {
+        throw new CommandError(
+          `A user has the sub ${JSON.stringify(client.clientId)}, and tokens must tell the two apart: take another ID`,
+        )
       }
-      if (!(await store.clients.create(client))) {
+      if (answer !== 'created') {
         throw new CommandError(`There is a client ${JSON.stringify(client.clientId)} already`)
       }
       audit({ event: 'client.created', client_id: clientId })

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { ParseArgsConfig } from 'node:util'
 import type { Environment } from '../config/config.ts'
 
@@ -9,6 +10,8 @@ export interface Surroundings {
   /** One line to standard error: what a person should know besides. */
   readonly tell: (line: string) => void
   readonly readStdin: () => Promise<string>
+  /** Standard input as it comes, for what is too large to be read at once. */
+  readonly openStdin: () => Readable
   /** Asks a person for a secret, which is not shown; `undefined` where there is no terminal. */
   readonly askSecret: (question: string) => Promise<string | undefined>
   /** Asks a person for a word, which is shown; `undefined` where there is no terminal. */

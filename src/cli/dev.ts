@@ -43,7 +43,7 @@ export const DEV: Command = {
       const { startServer } = await import('../http/server.ts')
       const server = await startServer(config, log)
       try {
-        const password = await addDemo(server.services)
+        const password = await addDemo(server.services, config)
         const lines = args.values.json
           ? [jsonLine(config, server.managementUrl!, password)]
           : story(config, password)
@@ -106,8 +106,8 @@ function requireHarmless(config: Config, environment: Environment): void {
 }
 
 /** Makes the demo client and user where they are not there yet. @returns the user's new password. */
-async function addDemo({ store, passwords }: TokenServices): Promise<string> {
-  const password = randomBytes(12).toString('base64url')
+async function addDemo({ store, passwords }: TokenServices, { passwordMinLength }: Config): Promise<string> {
+  const password = randomBytes(48).toString('base64url').slice(0, Math.max(16, passwordMinLength))
   await store.clients.create(
     newClient({ clientId: DEMO, type: 'public', grants: ['password', 'refresh_token'], scopes: DEMO_SCOPES }),
   )

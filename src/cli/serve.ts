@@ -1,11 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { pino } from 'pino'
 import { type Config, describeConfig, readConfig } from '../config/config.ts'
+import type { Seed } from '../config/seed-file.ts'
+import type { TokenServices } from '../grants/grant.ts'
 import { untilReachable } from '../stores/open-store.ts'
 import { VERSION } from '../version.ts'
 import { WorkerStartError } from '../workers/pool.ts'
 import { workerRole } from '../workers/worker.ts'
 import { type Command, noOperands, type Surroundings } from './command.ts'
+import { createSeeding, readSeed } from './seed.ts'
 
 /** A write for each log line would cost more than the line: they go out together, some times a second. */
 const LOG_BATCHES = { minLength: 4096 }
@@ -25,13 +28,14 @@ const serve: Command = {
   options: {
     'check-config': {
       type: 'boolean',
-      help: 'print the effective configuration, secrets redacted, and exit',
+      help: 'check the configuration and SEED_FILE, print the former, secrets redacted, and exit',
     },
   },
   async run(args, surroundings) {
     noOperands(args)
     const { environment, print } = surroundings
     const config = readConfig(environment)
+    const seed = await readSeed(config)
     if (args.values['check-config']) {
       for (const [name, value] of Object.entries(describeConfig(config))) print(`${name}=${value}`)
       return 0
@@ -39,20 +43,23 @@ const serve: Command = {
     const worker = workerRole(environment, config.workers)
     return config.workers > 1 && !worker
       ? servePrimary(config, surroundings)
-      : serveTokens(config, surroundings, worker)
+      : serveTokens(config, seed, surroundings, worker)
   },
 }
 
 /** The one process of most servers, or one of several workers. */
 async function serveTokens(
   config: Config,
+  seed: Seed | undefined,
   { untilStopped }: Surroundings,
   worker: ReturnType<typeof workerRole>,
 ): Promise<number> {
   const { log, flush, end } = openLog(config)
   // Loaded here, since the commands that serve nothing need not wait for it.
   const { startServer } = await import('../http/server.ts')
-  const server = await startServer(config, log, flush, worker)
+  const seeding = seed && createSeeding(seed, log)
+  const prepare = async (services: TokenServices) => seeding?.begin(services)
+  const server = await startServer(config, log, flush, worker, prepare)
   const { signing, store } = server.services
   log[worker ? 'debug' : 'info'](
     {
@@ -70,6 +77,7 @@ async function serveTokens(
   )
   await untilStopped(async () => {
     log[worker ? 'debug' : 'info']('stopping')
+    await seeding?.stop()
     await server.close()
     log[worker ? 'debug' : 'info']('stopped')
     end()

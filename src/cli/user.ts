@@ -1,6 +1,8 @@
 import { IN_COMMAND, type PasswordHashing, startPasswordHashing } from '../accounts/password-hashing.ts'
+import { loadPasswordRules } from '../accounts/password-rules.ts'
 import { newEpoch, newSub, type User, usernameFault, withoutAccess, withPassword } from '../accounts/user.ts'
 import type { AuditEventName } from '../audit/event.ts'
+import { readConfig } from '../config/config.ts'
 import { accountSubject } from '../grants/sign-in-budgets.ts'
 import type { Store } from '../stores/contract.ts'
 import {
@@ -8,13 +10,13 @@ import {
   type Command,
   CommandError,
   JSON_OPTION,
-  noOperands,
   onlyOperand,
   type Surroundings,
   UsageError,
 } from './command.ts'
 import { readClaims } from './registration.ts'
-import { table, time } from './table.ts'
+import { USER_IMPORT } from './user-import.ts'
+import { shownUser, USER_LIST } from './user-list.ts'
 import { withStore } from './with-store.ts'
 
 const PASSWORD_OPTION = {
@@ -29,13 +31,16 @@ const CLAIMS_OPTION = {
   },
 } as const
 
-const MAX_PASSWORD_CHARACTERS = 1024
-
 /** Finds a user by name. @throws {CommandError} when there is none. */
 export async function requireUser(store: Store, username: string): Promise<User> {
   const user = await store.users.findByUsername(username)
   if (!user) throw new CommandError(`There is no user ${JSON.stringify(username)}. See: pawl user list`)
   return user
+}
+
+function requireUsername(username: string): void {
+  const fault = usernameFault(username)
+  if (fault) throw new CommandError(`The name ${fault}`)
 }
 
 /** Creates a user of the built-in directory. @throws {CommandError} when the name cannot be had. */
@@ -46,8 +51,7 @@ export async function addUser(
   password: string,
   claims: User['claims'] = {},
 ): Promise<User> {
-  const fault = usernameFault(username)
-  if (fault) throw new CommandError(`The name ${fault}`)
+  requireUsername(username)
   const user: User = {
     sub: newSub(),
     username: username.normalize('NFC'),
@@ -65,16 +69,21 @@ export async function addUser(
   return user
 }
 
-async function readPassword({ values }: Arguments, { readStdin, askSecret }: Surroundings): Promise<string> {
+/** Reads a new password for this user. @throws {CommandError} when the rules are against it. */
+async function readPassword(
+  { values }: Arguments,
+  { environment, readStdin, askSecret }: Surroundings,
+  username: string,
+): Promise<string> {
+  const rules = await loadPasswordRules(readConfig(environment))
   const password = values['password-stdin']
     ? (await readStdin()).replace(/\r?\n$/, '')
     : await askSecret('Password: ')
   if (password === undefined)
     throw new UsageError('there is no terminal to ask for a password: use --password-stdin')
   if (password === '') throw new CommandError('The password is empty')
-  if (password.length > MAX_PASSWORD_CHARACTERS) {
-    throw new CommandError(`The password is longer than ${MAX_PASSWORD_CHARACTERS} characters`)
-  }
+  const fault = rules.fault(password, username)
+  if (fault) throw new CommandError(`The password ${fault}`)
   return password
 }
 
@@ -87,8 +96,6 @@ async function withHashing<T>(work: (hashing: PasswordHashing) => Promise<T>): P
   }
 }
 
-const shown = ({ passwordHash: _, epoch: __, ...user }: User) => user
-
 const add: Command = {
   name: 'user add',
   operands: 'NAME',
@@ -97,14 +104,17 @@ const add: Command = {
   async run(args, surroundings) {
     const username = onlyOperand(args, 'NAME')
     const claims = readClaims(String(args.values.claims ?? '{}'))
-    const password = await readPassword(args, surroundings)
+    requireUsername(username)
+    const password = await readPassword(args, surroundings, username)
     const user = await withStore(surroundings, async (store, audit) => {
       const added = await withHashing((hashing) => addUser(store, hashing, username, password, claims))
       audit({ event: 'user.created', sub: added.sub })
       return added
     })
     surroundings.print(
-      args.values.json ? JSON.stringify(shown(user)) : `Created the user ${user.username}, sub ${user.sub}`,
+      args.values.json
+        ? JSON.stringify(shownUser(user))
+        : `Created the user ${user.username}, sub ${user.sub}`,
     )
     return 0
   },
@@ -117,7 +127,7 @@ const setPassword: Command = {
   options: PASSWORD_OPTION,
   async run(args, surroundings) {
     const username = onlyOperand(args, 'NAME')
-    const password = await readPassword(args, surroundings)
+    const password = await readPassword(args, surroundings, username)
     await withStore(surroundings, async (store, audit) => {
       const user = await requireUser(store, username)
       const passwordHash = await withHashing((hashing) => hashing.hash(password))
@@ -148,6 +158,26 @@ const setClaims: Command = {
   },
 }
 
+const USER_SHOW: Command = {
+  name: 'user show',
+  operands: 'NAME',
+  summary: 'show one user as JSON, and what kind of password hash the user has',
+  options: JSON_OPTION,
+  async run(args, surroundings) {
+    const username = onlyOperand(args, 'NAME')
+    const user = await withStore(surroundings, (store) => requireUser(store, username))
+    const said = {
+      ...shownUser(user),
+      passwordHash: user.passwordHash === undefined ? 'none' : kindOf(user.passwordHash),
+    }
+    surroundings.print(JSON.stringify(said, null, args.values.json ? undefined : 2))
+    return 0
+  },
+}
+
+/** What begins the stored text: `argon2id`, `2b` for bcrypt, … */
+const kindOf = (passwordHash: string) => passwordHash.split('$')[1] ?? ''
+
 /** A command that does one thing to one user. */
 function oneUser(
   verb: string,
@@ -172,33 +202,6 @@ function oneUser(
       return 0
     },
   }
-}
-
-const list: Command = {
-  name: 'user list',
-  operands: '',
-  summary: 'list the users: of the built-in directory, and those whom the verify webhook vouched for',
-  options: JSON_OPTION,
-  async run(args, surroundings) {
-    noOperands(args)
-    const users: User[] = []
-    await withStore(surroundings, async (store) => {
-      for await (const user of store.users.list()) users.push(user)
-    })
-    users.sort((a, b) => a.username.localeCompare(b.username))
-    if (args.values.json) {
-      for (const user of users) surroundings.print(JSON.stringify(shown(user)))
-      return 0
-    }
-    const rows = users.map((user) => [
-      user.username,
-      user.sub,
-      user.disabled ? 'disabled' : 'enabled',
-      time(user.createdAt),
-    ])
-    for (const line of table(['NAME', 'SUB', 'STATE', 'CREATED'], rows)) surroundings.print(line)
-    return 0
-  },
 }
 
 const unlock: Command = {
@@ -228,7 +231,9 @@ const unlock: Command = {
 
 export const USER_COMMANDS: readonly Command[] = [
   add,
-  list,
+  USER_IMPORT,
+  USER_LIST,
+  USER_SHOW,
   oneUser(
     'disable',
     'keep a user from signing in, and end every session of the user',

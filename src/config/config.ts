@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { isAudience } from '../accounts/client.ts'
+import { DEFAULT_MIN_LENGTH, LEAST_MIN_LENGTH, MOST_MIN_LENGTH } from '../accounts/password-rules.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
 import { parseWebhookSecrets } from '../webhooks/signing.ts'
 
@@ -38,6 +39,10 @@ export interface Config {
   readonly auditWebhookUrl: string
   readonly auditWebhookSecret: string
   readonly workers: number
+  /** In code points. */
+  readonly passwordMinLength: number
+  /** Empty where there is none. */
+  readonly seedFile: string
 }
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -190,6 +195,18 @@ export const VARIABLES = {
     webhookSecret,
   ),
   workers: variable('WORKERS', '1', 'server processes; auto for one per core', workerCount),
+  passwordMinLength: variable(
+    'PASSWORD_MIN_LENGTH',
+    String(DEFAULT_MIN_LENGTH),
+    'characters that a new password has at least',
+    (text) => wholeNumber(text, LEAST_MIN_LENGTH, MOST_MIN_LENGTH, 'characters'),
+  ),
+  seedFile: variable(
+    'SEED_FILE',
+    '',
+    'a JSON file of clients and users that there are to be when the server starts',
+    (text) => text,
+  ),
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Sign, SigningKeys } from '../tokens/signing-key.ts'
 import type { VerifyWebhook } from '../webhooks/verify-webhook.ts'
 import type { AuthenticatedClient } from './authenticate-client.ts'
 import type { FailureThrottle } from './failure-throttle.ts'
+import type { Rehashing } from './rehash.ts'
 import type { SignInBudgets } from './sign-in-budgets.ts'
 import type { WaitingLines } from './waiting-lines.ts'
 
@@ -19,6 +20,7 @@ export interface TokenServices {
   readonly passwords: PasswordHashing
   /** Where users without a password here are verified, if anywhere. */
   readonly verifyWebhook: VerifyWebhook | undefined
+  readonly rehashing: Rehashing
   readonly signing: SigningKeys
   readonly sign: Sign
   readonly refreshSecrets: RefreshSecretRing

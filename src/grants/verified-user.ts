@@ -10,12 +10,12 @@ export function refusal(refused: string, user: User | undefined): VerifiedUser {
 
 /**
  * Verifies a user by the password that is kept here. Whatever is wrong, also that there is no such user, the work is
- * the same.
+ * the same, except that an imported hash costs what it costs until its user first signs in.
  *
  * @throws {UnavailableError} when too many sign-ins wait.
  */
 export async function verifyHere(
-  { passwords }: Pick<TokenServices, 'passwords'>,
+  { passwords, rehashing }: Pick<TokenServices, 'passwords' | 'rehashing'>,
   user: User | undefined,
   password: string,
 ): Promise<VerifiedUser> {
@@ -23,5 +23,6 @@ export async function verifyHere(
   if (!user) return { refused: 'no such user' }
   if (!isRight) return refusal('wrong password', user)
   if (user.disabled) return refusal('the user is disabled', user)
+  rehashing.consider(user, password)
   return { user }
 }

@@ -4,6 +4,7 @@ import { IN_SERVER, startPasswordHashing } from '../accounts/password-hashing.ts
 import { type Config, describeConfig } from '../config/config.ts'
 import { createFailureThrottle } from '../grants/failure-throttle.ts'
 import type { TokenServices } from '../grants/grant.ts'
+import { createRehashing } from '../grants/rehash.ts'
 import { createWaitingLines } from '../grants/waiting-lines.ts'
 import { createMetrics } from '../metrics/metrics.ts'
 import { countAudit, countThrottle, timeHashing, timeStore } from '../metrics/observe.ts'
@@ -44,6 +45,7 @@ export interface RunningServer {
  *
  * @param flushLog writes the log lines that wait to go out together; for a log that makes them wait.
  * @param worker where this is one of several processes. Its management listener is the primary's.
+ * @param prepare is waited for before anything is listened on.
  * @throws {KeyFileError} or the system's error when something cannot be opened or listened on.
  */
 export async function startServer(
@@ -51,6 +53,7 @@ export async function startServer(
   log: Logger,
   flushLog: () => void = () => undefined,
   worker?: WorkerRole,
+  prepare: (services: TokenServices) => Promise<void> = async () => undefined,
 ): Promise<RunningServer> {
   const keys = await openKeyRings(config.keysDir, log, (event) => services.audit(event))
   const store = openStore(config.store, {
@@ -68,9 +71,11 @@ export async function startServer(
   // With a core to spare, the event loop goes on while the other one signs.
   const sign = availableParallelism() > (worker?.of ?? 1) ? signOnPool : signOnThread
   const tracing = findTracing()
+  const rehashing = createRehashing(store, timedHashing)
   const services: TokenServices = {
     store: tracing ? traceStore(timedStore, config.store.kind, tracing) : timedStore,
     passwords: tracing ? traceHashing(timedHashing, tracing) : timedHashing,
+    rehashing,
     signing: keys.signing,
     sign: tracing ? traceSigning(sign, tracing) : sign,
     refreshSecrets: keys.refresh,
@@ -105,6 +110,7 @@ export async function startServer(
     await app.close()
     await management.close()
     await passwords.close()
+    await rehashing.settled()
     await rotation.close()
     await keys.close()
     if (isListening) auditing.audit({ event: 'server.stopped' })
@@ -112,6 +118,7 @@ export async function startServer(
     await store.close()
   }
   try {
+    await prepare(services)
     await app.listen({ host: config.host, port: config.port })
     if (worker) {
       answerPrimary({

@@ -48,7 +48,24 @@ export interface UserStore {
   /** Takes as many round trips for a name that nobody has. */
   findByUsername(username: string): Promise<User | undefined>
   find(sub: string): Promise<User | undefined>
-  create(user: User): Promise<'created' | 'username_taken' | 'sub_taken'>
+  create(user: User): Promise<UserCreation>
+  /**
+   * Does as `create` for each, but many in a round trip or a flush: of users with one name or one `sub` the first gets
+   * it. Not atomic as a whole: when it throws, some may have been created.
+   *
+   * @returns an answer for each, in their order.
+   */
+  createMany(users: readonly User[]): Promise<UserCreation[]>
+  /**
+   * Replaces the hash of a password that has not changed, provided that hash and epoch are still those of `user`. No
+   * session ends by it.
+   *
+   * @returns whether it was replaced.
+   */
+  replaceHash(
+    user: Required<Pick<User, 'sub' | 'passwordHash' | 'epoch'>>,
+    passwordHash: string,
+  ): Promise<boolean>
   /**
    * Replaces the named members.
    *
@@ -66,6 +83,8 @@ export interface UserStore {
   /** In no particular order. */
   list(): AsyncIterable<User>
 }
+
+export type UserCreation = 'created' | 'username_taken' | 'sub_taken'
 
 export type UserChange = Partial<Pick<User, 'passwordHash' | 'disabled' | 'epoch' | 'claims'>>
 

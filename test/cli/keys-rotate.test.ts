@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import t from 'tap'
 import { runCommandLine } from '../../src/cli/run.ts'
 import { LONGEST_LIFE, SETTLING } from '../../src/tokens/key-ring.ts'
@@ -150,6 +151,7 @@ t.test('an emergency asks first', async (t) => {
       print: (line) => said.push(line),
       tell: (line) => said.push(line),
       readStdin: () => Promise.reject(new Error('it reads standard input')),
+      openStdin: () => Readable.from([]),
       askSecret: () => Promise.reject(new Error('it asks for a secret')),
       ask: async (question) => {
         questions.push(question)

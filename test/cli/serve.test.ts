@@ -32,6 +32,8 @@ const VARIABLES = [
   'AUDIT_WEBHOOK_URL',
   'AUDIT_WEBHOOK_SECRET',
   'WORKERS',
+  'PASSWORD_MIN_LENGTH',
+  'SEED_FILE',
 ]
 type Environment = Record<string, string>
 const check = (env: Environment) => runHere(['serve', '--check-config'], env)

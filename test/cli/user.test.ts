@@ -4,6 +4,11 @@ import { expectOAuthError } from '../support/expect.ts'
 import { claimsOf, postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
 import { runHere } from '../support/run-here.ts'
 
+/** Such as the rules let pass. */
+const FIRST = 'walks along the river'
+const SECOND = 'sleeps under the bridge'
+const OTHER = 'eats by the open window'
+
 for (const kind of STORE_KINDS) {
   t.test(`pawl user, beside a running server on ${kind}`, async (t) => {
     const deployment = await deploy(t, kind)
@@ -18,26 +23,26 @@ for (const kind of STORE_KINDS) {
       cli(['user', 'add', name, '--password-stdin', ...more], password)
 
     t.test('add', async (t) => {
-      t.match(await add('ada', 'first'), {
+      t.match(await add('ada', FIRST), {
         code: 0,
         stderr: '',
         stdout: /^Created the user ada, sub usr_[\w-]{22}\n$/,
       })
-      const { code, stdout } = await add('Zoë', 'pass word\r\n', '--json')
+      const { code, stdout } = await add('Zoë', `${OTHER}\r\n`, '--json')
       t.equal(code, 0)
       const created = JSON.parse(stdout)
       t.strictSame(Object.keys(created).sort(), ['claims', 'createdAt', 'disabled', 'sub', 'username'])
       t.match(created, { username: 'Zoë', disabled: false, sub: /^usr_/ })
       t.ok(
-        await signInAs('zoë', 'pass word'),
+        await signInAs('zoë', OTHER),
         'the end of the line is no part of the password, and it works at once',
       )
     })
 
     t.test('add, refused', async (t) => {
       const taken: [name: string, password: string, says: RegExp][] = [
-        ['ada', 'x', /There is a user "ada" already/],
-        ['ADA', 'x', /There is a user "ADA" already/],
+        ['ada', SECOND, /There is a user "ada" already/],
+        ['ADA', SECOND, /There is a user "ADA" already/],
       ]
       const bad: typeof taken = [
         ['', 'x', /The name is empty/],
@@ -46,7 +51,10 @@ for (const kind of STORE_KINDS) {
         ['e'.repeat(257), 'x', /longer than 256/],
         ['eve', '', /The password is empty/],
         ['eve', '\n', /The password is empty/],
-        ['eve', 'x'.repeat(1025), /longer than 1024/],
+        ['eve', 'short but nice', /The password is shorter than 15 characters/],
+        ['eve', `${SECOND} `.repeat(20), /longer than 256 characters/],
+        ['eve', 'password1234567', /tried first: a common password/],
+        ['evelyn.waugh', 'Evelyn-Waugh-2026', /little more than the name of the user/],
       ]
       await Promise.all(
         // What is wrong in itself is so on any store.
@@ -82,8 +90,28 @@ for (const kind of STORE_KINDS) {
       t.notMatch(table.stdout + stdout, /argon2/)
     })
 
+    t.test('list, a page at a time', async (t) => {
+      const namesOf = async (...args: string[]) =>
+        (await cli(['user', 'list', '--json', ...args])).stdout
+          .split('\n')
+          .filter((line) => line !== '')
+          .map((line) => JSON.parse(line).username)
+      t.strictSame(await namesOf('--limit', '1'), ['ada'])
+      t.strictSame(await namesOf('--limit', '1', '--after', 'ada'), ['Zoë'])
+      t.strictSame(await namesOf('--after', 'bertha'), ['Zoë'], 'behind a name that nobody has')
+      t.strictSame(await namesOf('--limit', '1', '--after', 'Zoë'), [])
+      t.match(await runHere(['user', 'list', '--limit', '0']), { code: 64, stderr: /--limit takes 1 to/ })
+    })
+
+    t.test('show', async (t) => {
+      const { code, stdout } = await cli(['user', 'show', 'ADA', '--json'])
+      t.equal(code, 0)
+      t.match(JSON.parse(stdout), { username: 'ada', disabled: false, passwordHash: 'argon2id' })
+      t.notMatch(stdout, /epoch|m=/)
+    })
+
     t.test('disable and enable: at once, and the old sessions stay ended', async (t) => {
-      const held = await signInAs('ada', 'first')
+      const held = await signInAs('ada', FIRST)
       t.match(await cli(['user', 'disable', 'Ada']), { code: 0, stdout: /disabled/ })
       expectOAuthError(
         t,
@@ -91,7 +119,7 @@ for (const kind of STORE_KINDS) {
         'invalid_grant',
         'the next refresh',
       )
-      expectOAuthError(t, await trySignIn('ada', 'first'), 'invalid_grant', 'the next sign-in')
+      expectOAuthError(t, await trySignIn('ada', FIRST), 'invalid_grant', 'the next sign-in')
       t.match((await cli(['user', 'list'])).stdout, /^ada .* disabled /m)
       t.match(await cli(['user', 'enable', 'ada']), { code: 0, stdout: /may sign in again/ })
       expectOAuthError(
@@ -100,28 +128,34 @@ for (const kind of STORE_KINDS) {
         'invalid_grant',
         'the old session',
       )
-      t.ok(await signInAs('ada', 'first'), 'a new one')
+      t.ok(await signInAs('ada', FIRST), 'a new one')
     })
 
     t.test('set-password: at once, and every session ends', async (t) => {
-      const sessions = [await signInAs('ada', 'first'), await signInAs('ada', 'first')]
-      const other = await signInAs('Zoë', 'pass word')
-      const done = await cli(['user', 'set-password', 'ada', '--password-stdin'], 'second\n')
+      const sessions = [await signInAs('ada', FIRST), await signInAs('ada', FIRST)]
+      const other = await signInAs('Zoë', OTHER)
+      const done = await cli(['user', 'set-password', 'ada', '--password-stdin'], `${SECOND}\n`)
       t.match(done, { code: 0, stderr: '', stdout: /every session of the user has ended/ })
       for (const { refresh_token } of sessions) {
         expectOAuthError(t, await tryRefresh(url, refresh_token, client), 'invalid_grant', 'the next refresh')
       }
-      expectOAuthError(t, await trySignIn('ada', 'first'), 'invalid_grant', 'the old password')
-      t.ok(await signInAs('ada', 'second'), 'the new one')
+      expectOAuthError(t, await trySignIn('ada', FIRST), 'invalid_grant', 'the old password')
+      t.ok(await signInAs('ada', SECOND), 'the new one')
       t.ok(await refresh(url, other.refresh_token, client), 'other users go on')
       t.match(await cli(['user', 'set-password', 'ada', '--password-stdin'], ''), {
         code: 1,
         stderr: /empty/,
       })
+      const shortest = { PASSWORD_MIN_LENGTH: '24' }
+      t.match(
+        await cli(['user', 'set-password', 'ada', '--password-stdin'], SECOND, shortest),
+        { code: 1, stderr: /The password is shorter than 24 characters/ },
+        'by the rules, as the server has them',
+      )
     })
 
     t.test('set-claims: from the next refresh on', async (t) => {
-      const held = await signInAs('ada', 'second')
+      const held = await signInAs('ada', SECOND)
       t.match(await cli(['user', 'set-claims', 'ada', '--claims', '{"roles":["admin"]}']), {
         code: 0,
         stderr: '',
@@ -135,12 +169,12 @@ for (const kind of STORE_KINDS) {
     })
 
     t.test('delete: at once', async (t) => {
-      const held = await signInAs('ada', 'second')
+      const held = await signInAs('ada', SECOND)
       t.match(await cli(['user', 'delete', 'ada']), { code: 0, stdout: /deleted/ })
       expectOAuthError(t, await tryRefresh(url, held.refresh_token, client), 'invalid_grant')
-      expectOAuthError(t, await trySignIn('ada', 'second'), 'invalid_grant')
+      expectOAuthError(t, await trySignIn('ada', SECOND), 'invalid_grant')
       t.notMatch((await cli(['user', 'list'])).stdout, /^ada /m)
-      t.equal((await add('ada', 'second')).code, 0, 'the name is free again')
+      t.equal((await add('ada', SECOND)).code, 0, 'the name is free again')
       expectOAuthError(
         t,
         await tryRefresh(url, held.refresh_token, client),
@@ -150,12 +184,12 @@ for (const kind of STORE_KINDS) {
     })
 
     t.test('nobody', async (t) => {
-      const verbs = ['disable', 'enable', 'delete', 'set-password']
+      const verbs = ['disable', 'enable', 'delete', 'show', 'set-password']
       await Promise.all(
         verbs.map(async (verb) => {
           const args = ['user', verb, 'nobody', ...(verb === 'set-password' ? ['--password-stdin'] : [])]
           t.match(
-            await cli(args, 'x'),
+            await cli(args, SECOND),
             { code: 1, stdout: '', stderr: /There is no user "nobody". See: pawl user list/ },
             verb,
           )

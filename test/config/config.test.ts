@@ -53,6 +53,8 @@ test('the defaults', async (t) => {
     auditWebhookUrl: '',
     auditWebhookSecret: '',
     workers: 1,
+    passwordMinLength: 15,
+    seedFile: '',
   })
 })
 
@@ -107,6 +109,8 @@ test('every variable is read', async (t) => {
     AUDIT_WEBHOOK_URL: 'http://127.0.0.1:8080',
     AUDIT_WEBHOOK_SECRET: `${WHSEC} ${WHSEC}`,
     WORKERS: '4',
+    PASSWORD_MIN_LENGTH: '8',
+    SEED_FILE: '/run/config/seed.json',
   })
   t.strictSame(config, {
     issuer: 'https://login.example/pawl',
@@ -138,6 +142,8 @@ test('every variable is read', async (t) => {
     auditWebhookUrl: 'http://127.0.0.1:8080',
     auditWebhookSecret: `${WHSEC} ${WHSEC}`,
     workers: 4,
+    passwordMinLength: 8,
+    seedFile: '/run/config/seed.json',
   })
   t.ok(readConfig({ WORKERS: 'auto' }).workers >= 1)
 })
@@ -166,6 +172,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     AUDIT_WEBHOOK_URL: 'https://ada:hunter2@siem.example',
     AUDIT_WEBHOOK_SECRET: 'whsec_AAAA',
     WORKERS: '257',
+    PASSWORD_MIN_LENGTH: '7',
   })
   t.strictSame([...faults].sort(), [
     'ACCESS_TOKEN_TTL must be a whole number of seconds from 1 to 86400',
@@ -180,6 +187,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent',
     'MANAGEMENT_HOST must be a host name or an address',
     'MANAGEMENT_PORT must be a whole number from 0 to 65535',
+    'PASSWORD_MIN_LENGTH must be a whole number of characters from 8 to 64',
     'PORT must be a whole number from 0 to 65535',
     'REDIS_WAIT_REPLICAS must be a whole number from 0 to 10',
     'REFRESH_TOKEN_GRACE must be a whole number of seconds from 0 to 3600',
@@ -416,6 +424,8 @@ test('what is shown: by name, in full, and without secrets', async (t) => {
     AUDIT_WEBHOOK_URL: '',
     AUDIT_WEBHOOK_SECRET: '',
     WORKERS: 1,
+    PASSWORD_MIN_LENGTH: 15,
+    SEED_FILE: '',
   })
   const urls = [
     'redis://:hunter2@store',

@@ -197,7 +197,7 @@ export const GRANTS: readonly Row[] = [
         'password-changed': [
           ['user', 'set-password', 'password-changed', '--password-stdin'],
           'invalid_grant',
-          'new',
+          'walks along the river',
         ],
         'signed-out': [['session', 'revoke', '--user', 'signed-out'], 'invalid_grant'],
         'client-signed-out': [['session', 'revoke', '--client', 'client-signed-out'], 'invalid_grant'],

@@ -87,7 +87,8 @@ for (const kind of STORE_KINDS) {
       t.equal(subs.size, 1, 'it is one user')
       expectOAuthError(t, await tell({ username: 'Zoe Strasse', password: 'pässword' }), 'invalid_grant')
       expectOAuthError(t, await tell({ username: 'Zoë Straße', password: 'Pässword' }), 'invalid_grant')
-      const { code, stderr } = await deployment.cli(['user', 'add', 'ZOË STRASSE', '--password-stdin'], 'x')
+      const again = ['user', 'add', 'ZOË STRASSE', '--password-stdin']
+      const { code, stderr } = await deployment.cli(again, 'walks along the river')
       t.match({ code, stderr }, { code: 1, stderr: /already/ }, 'another spelling is no other user')
     })
   })

@@ -8,7 +8,7 @@ import { familyIdOf, newHandle } from '../../src/tokens/refresh-token.ts'
 /*
  * Realistic records. Each has names of its own, so that tests can share a store.
  */
-export function someUser(members: Partial<User> = {}): User {
+export function someUser(members: Partial<User> = {}): User & { readonly passwordHash: string } {
   const sub = newSub()
   const passwordHash = `$argon2id$v=19$m=19456,t=2,p=1$${'c2FsdA'.repeat(4)}$${'aGFzaA'.repeat(7)}`
   const user = {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { hashClientSecret } from '../../src/accounts/client.ts'
-import { userLocator, withPassword } from '../../src/accounts/user.ts'
+import { type User, userLocator, usernameKey, withPassword } from '../../src/accounts/user.ts'
 import { recordOf } from '../../src/audit/event.ts'
 import { NO_LOCKSTEP } from '../../src/tokens/family.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -241,3 +241,27 @@ async function callsOf(redis: RedisServer): Promise<Map<string, number>> {
     ]),
   )
 }
+
+test('a creation that broke off before it took the name is gone on with', async (t) => {
+  const { redis, store } = await begin(t)
+  const user = someUser({ sub: 'auth0|ada', username: 'ada' })
+  const [locator, name] = [userLocator(user.sub), usernameKey(user.username)]
+  const breakOff = async () => {
+    await store.users.create(user)
+    await redis.cli('HDEL', 'pawl:usernames', name)
+    t.equal(await store.users.findByUsername('ada'), undefined)
+  }
+  for (const again of [
+    (next: User) => store.users.create(next),
+    async (next: User) => (await store.users.createMany([next, someUser()]))[0],
+  ]) {
+    await breakOff()
+    const next = { ...user, epoch: user.epoch + 1, passwordHash: 'another' }
+    t.equal(await again(next), 'created')
+    t.strictSame(await store.users.findByUsername('ada'), next)
+    await store.users.delete(next)
+  }
+  await breakOff()
+  t.equal(await store.users.create(someUser({ sub: user.sub })), 'sub_taken', 'another user does not get it')
+  t.equal(await redis.cli('EXISTS', `pawl:u:{${locator}}`), 1)
+})

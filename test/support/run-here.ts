@@ -13,6 +13,9 @@ export async function runHere(args: string[], env: Record<string, string> = {}):
     print: (line) => stdout.push(`${line}\n`),
     tell: (line) => stderr.push(`${line}\n`),
     readStdin: () => Promise.reject(new Error('it reads standard input')),
+    openStdin: () => {
+      throw new Error('it reads standard input')
+    },
     askSecret: () => Promise.reject(new Error('it asks for a secret')),
     ask: () => Promise.reject(new Error('it asks a question')),
     untilStopped: () => Promise.reject(new Error('it serves')),

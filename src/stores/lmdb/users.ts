@@ -1,8 +1,21 @@
-import { userLocator, usernameKey } from '../../accounts/user.ts'
-import type { UserStore } from '../contract.ts'
+import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
+import type { UserCreation, UserStore } from '../contract.ts'
 import type { Databases, Durably } from './store.ts'
 
+/** Users created in one transaction. A running server’s own writes wait for it: some tens of milliseconds. */
+const TRANSACTION = 1000
+
 export function lmdbUsers({ users, usernames, networks, sessions }: Databases, durably: Durably): UserStore {
+  /** Within a transaction. */
+  function create(user: User): UserCreation {
+    const locator = userLocator(user.sub)
+    if (usernames.doesExist(usernameKey(user.username))) return 'username_taken'
+    if (users.doesExist(locator)) return 'sub_taken'
+    void usernames.put(usernameKey(user.username), locator)
+    void users.put(locator, user)
+    return 'created'
+  }
+
   return {
     async findByUsername(username) {
       usernames.resetReadTxn()
@@ -14,14 +27,22 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
       const user = users.get(userLocator(sub))
       return user?.sub === sub ? user : undefined
     },
-    create: (user) =>
+    create: (user) => durably(() => create(user)),
+    async createMany(all) {
+      const answers: UserCreation[] = []
+      for (let at = 0; at < all.length; at += TRANSACTION) {
+        const some = all.slice(at, at + TRANSACTION)
+        answers.push(...(await durably(() => some.map(create))))
+      }
+      return answers
+    },
+    replaceHash: ({ sub, passwordHash, epoch }, next) =>
       durably(() => {
-        const locator = userLocator(user.sub)
-        if (usernames.doesExist(usernameKey(user.username))) return 'username_taken'
-        if (users.doesExist(locator)) return 'sub_taken'
-        void usernames.put(usernameKey(user.username), locator)
-        void users.put(locator, user)
-        return 'created'
+        const locator = userLocator(sub)
+        const user = users.get(locator)
+        if (!user || user.passwordHash !== passwordHash || user.epoch !== epoch) return false
+        void users.put(locator, { ...user, passwordHash: next })
+        return true
       }),
     change: (sub, change, epoch) =>
       durably(() => {

@@ -26,8 +26,10 @@ export interface Commands {
   familyNoteReplay(family: string, lockstepGeneration: number, lockstepRun: number): Promise<null>
   familyRevoke(family: string, reason: string): Promise<'revoked' | 'already_revoked' | 'gone'>
   familyAdopt(family: string, index: string, ...args: Value[]): Promise<0 | 1>
+  usernamesTake(usernames: string, ...namesAndSubs: string[]): Promise<(0 | 1)[]>
   usernameReplace(usernames: string, name: string, from: string, to: string): Promise<0 | 1>
   usernameRelease(usernames: string, name: string, sub: string): Promise<0 | 1>
+  userReplaceHash(user: string, from: string, epoch: string, to: string): Promise<0 | 1>
   userChange(user: string, epoch: number | '', ...fields: Value[]): Promise<0 | 1>
   attemptReserve(keys: number, ...subjectsAndArgs: Value[]): Promise<[at: number, pending: 0 | 1, ms: number]>
   attemptSettle(keys: number, ...subjectsAndArgs: Value[]): Promise<null>

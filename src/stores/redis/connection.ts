@@ -23,6 +23,8 @@ export interface Connection {
   durably<T>(write: (redis: RedisClient) => Promise<T>): Promise<T>
   /** Every key of this pattern, in batches; those that come or go meanwhile may be missed, or come twice. */
   scan(pattern: string): AsyncIterable<string[]>
+  /** As `durably`, for writes to keys in whichever slots, which go out together. */
+  durablyMany<T>(writes: readonly ((redis: RedisClient) => Promise<T>)[]): Promise<T[]>
   close(): Promise<void>
 }
 
@@ -45,22 +47,30 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
 
   const inTime = answersWithin(ANSWER_MS)
 
-  async function acknowledged<T>(write: (redis: RedisClient) => Promise<T>): Promise<T> {
+  /** Sends writes together, and waits for the replicas once, where it is to. */
+  async function written<T>(writes: readonly ((redis: RedisClient) => Promise<T>)[]): Promise<T[]> {
     const pipeline = writer.pipeline()
     // A pipeline takes the same commands as a client, and holds them back.
-    void write(pipeline as unknown as RedisClient)
-    pipeline.wait(waitReplicas, ANSWER_MS / 2)
-    const [written, waited] = (await pipeline.exec()) ?? []
-    const failure = written?.[0] ?? waited?.[0]
+    for (const write of writes) void write(pipeline as unknown as RedisClient)
+    if (waitReplicas > 0) pipeline.wait(waitReplicas, ANSWER_MS / 2)
+    const answers = (await pipeline.exec()) ?? []
+    const failure = answers.find(([error]) => error)?.[0]
     if (failure) throw failure
-    if (Number(waited?.[1]) < waitReplicas)
+    const results = answers.map(([, result]) => result as T)
+    if (waitReplicas > 0 && Number(results.pop()) < waitReplicas)
       throw new Error(`it is written, but fewer than ${waitReplicas} replicas have it`)
-    return written?.[1] as T
+    return results
   }
+
+  const durably = <T>(write: (redis: RedisClient) => Promise<T>) =>
+    inTime(async () => (waitReplicas > 0 ? (await written([write]))[0]! : write(redis)))
 
   return {
     ask: (question) => inTime(() => question(redis)),
-    durably: (write) => inTime(() => (waitReplicas > 0 ? acknowledged(write) : write(redis))),
+    durably,
+    durablyMany: (writes) =>
+      // What a cluster takes together is of one node.
+      location.kind === 'redis-cluster' ? Promise.all(writes.map(durably)) : inTime(() => written(writes)),
     async *scan(pattern) {
       for (const node of nodesOf(redis)) {
         for (let cursor = '0', isFirst = true; isFirst || cursor !== '0'; isFirst = false) {

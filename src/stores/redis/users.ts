@@ -1,13 +1,76 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
-import type { UserStore } from '../contract.ts'
-import type { Connection } from './connection.ts'
+import type { UserCreation, UserStore } from '../contract.ts'
+import type { Connection, RedisClient } from './connection.ts'
 import { networksKey, nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
 
-export function redisUsers({ ask, durably }: Connection): UserStore {
+/** Users whose records go out together, and how often at once: all of that is answered well within the time for an answer. */
+const CREATED_AT_ONCE = 100
+const LANES = 4
+
+export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore {
   const find = async (key: string) => recordOf<User>(await ask((redis) => redis.hgetall(key)))
+
+  const writeOf = (user: User) => (redis: RedisClient) =>
+    redis.recordCreate(keyOf(user.sub), ...fieldsOf(user))
+
+  /**
+   * Name and record are in two slots of a cluster. The record comes first, when no session can be of it; so a name
+   * whose user has no record is that of a deleted user, and free, and a record that its name does not lead to is of a
+   * creation that broke off.
+   */
+  async function create(user: User, wasWritten: boolean): Promise<UserCreation> {
+    const name = usernameKey(user.username)
+    for (let isWritten = wasWritten; ; ) {
+      const owner = await ask((redis) => redis.hget(USERNAMES_KEY, name))
+      // The same user, created a second time at the same moment: the record is of one of the two.
+      if (isWritten && owner === user.sub) return 'created'
+      if (owner !== null && (await find(keyOf(owner)))) {
+        if (isWritten) await ask((redis) => redis.del(keyOf(user.sub)))
+        return 'username_taken'
+      }
+      if (!isWritten) {
+        isWritten = (await durably(writeOf(user))) === 1 || (await takeUp(user, name))
+        if (!isWritten) return 'sub_taken'
+      }
+      const taken = await durably((redis) =>
+        owner === null
+          ? redis.hsetnx(USERNAMES_KEY, name, user.sub)
+          : redis.usernameReplace(USERNAMES_KEY, name, owner, user.sub),
+      )
+      if (taken === 1) return 'created'
+    }
+  }
+
+  /** Goes on with a creation that broke off before the name was taken. @returns false when it is no such thing. */
+  async function takeUp(user: User, name: string): Promise<boolean> {
+    const found = await find(keyOf(user.sub))
+    if (found?.sub !== user.sub || usernameKey(found.username) !== name) return false
+    await durably((redis) => redis.recordChange(keyOf(user.sub), ...fieldsOf(user)))
+    return true
+  }
+
+  /** Creates users none of whom shares a name or a `sub` with another. */
+  async function createAtOnce(users: readonly User[]): Promise<UserCreation[]> {
+    const names = users.map(({ username }) => usernameKey(username))
+    const owners = await ask((redis) => redis.hmget(USERNAMES_KEY, ...names))
+    const free = users.flatMap((user, i) => (owners[i] === null ? [{ user, name: names[i]! }] : []))
+    const created = await durablyMany(free.map(({ user }) => writeOf(user)))
+    const written = free.filter((_, i) => created[i] === 1)
+    const taken =
+      written.length === 0
+        ? []
+        : await durably((redis) =>
+            redis.usernamesTake(USERNAMES_KEY, ...written.flatMap(({ user, name }) => [name, user.sub])),
+          )
+    const isWritten = new Map(written.map(({ user }, i) => [user, taken[i] === 1]))
+    // What did not go smoothly goes the long way.
+    return Promise.all(
+      users.map((user) => (isWritten.get(user) ? 'created' : create(user, isWritten.has(user)))),
+    )
+  }
 
   return {
     async findByUsername(username) {
@@ -20,28 +83,35 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
       return user?.sub === sub ? user : undefined
     },
 
-    // Name and record are in two slots of a cluster. The record comes first, under a sub that nobody can know yet; so a
-    // name whose user has no record is that of a deleted user, and free.
-    async create(user) {
-      const name = usernameKey(user.username)
-      for (let isWritten = false; ; ) {
-        const owner = await ask((redis) => redis.hget(USERNAMES_KEY, name))
-        if (owner !== null && (await find(keyOf(owner)))) {
-          if (isWritten) await ask((redis) => redis.del(keyOf(user.sub)))
-          return 'username_taken'
-        }
-        if (!isWritten) {
-          const written = await durably((redis) => redis.recordCreate(keyOf(user.sub), ...fieldsOf(user)))
-          if (written === 0) return 'sub_taken'
-          isWritten = true
-        }
-        const taken = await durably((redis) =>
-          owner === null
-            ? redis.hsetnx(USERNAMES_KEY, name, user.sub)
-            : redis.usernameReplace(USERNAMES_KEY, name, owner, user.sub),
-        )
-        if (taken === 1) return 'created'
+    create: (user) => create(user, false),
+
+    async createMany(users) {
+      const isRepeated = repeatedIn(users)
+      const first = users.filter((_, i) => !isRepeated[i])
+      const answers: UserCreation[] = []
+      for (let at = 0; at < first.length; at += CREATED_AT_ONCE * LANES) {
+        const lanes = Array.from({ length: LANES }, (_, lane) => at + lane * CREATED_AT_ONCE)
+          .map((from) => first.slice(from, from + CREATED_AT_ONCE))
+          .filter((some) => some.length > 0)
+        answers.push(...(await Promise.all(lanes.map(createAtOnce))).flat())
       }
+      // In their order again, and each of the others after the one that it repeats.
+      const all: UserCreation[] = []
+      for (const [i, user] of users.entries())
+        all.push(isRepeated[i] ? await create(user, false) : answers.shift()!)
+      return all
+    },
+
+    async replaceHash(user, passwordHash) {
+      const replaced = await durably((redis) =>
+        redis.userReplaceHash(
+          keyOf(user.sub),
+          JSON.stringify(user.passwordHash),
+          JSON.stringify(user.epoch),
+          JSON.stringify(passwordHash),
+        ),
+      )
+      return replaced === 1
     },
 
     async change(sub, change, epoch) {
@@ -86,4 +156,15 @@ export function redisUsers({ ask, durably }: Connection): UserStore {
       } while (cursor !== '0')
     },
   }
+}
+
+/** Which of them share a name or a `sub` with one before them. */
+function repeatedIn(users: readonly User[]): boolean[] {
+  const seen = new Set<string>()
+  return users.map((user) => {
+    const keys = [`name ${usernameKey(user.username)}`, `sub ${user.sub}`]
+    const isRepeated = keys.some((key) => seen.has(key))
+    for (const key of keys) seen.add(key)
+    return isRepeated
+  })
 }

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { newEpoch, type User, userLocator, withPassword } from '../../../src/accounts/user.ts'
+import { newEpoch, newSub, type User, userLocator, withPassword } from '../../../src/accounts/user.ts'
 import type { Store } from '../../../src/stores/contract.ts'
 import { readAlong } from '../read-along.ts'
 import { signedIn, someFamily, someUser, turn } from '../records.ts'
@@ -184,6 +184,77 @@ export async function testUsers(t: Test, store: Store, other: Store): Promise<vo
         `${what}: nor does a sign-in under way succeed`,
       )
     }
+  })
+
+  await t.test('a user is found by the sub, to the letter', async (t) => {
+    const user = someUser({ sub: `auth0|${newSub()}` })
+    t.equal(await store.users.find(user.sub), undefined, 'not before')
+    await store.users.create(user)
+    t.strictSame(await other.users.find(user.sub), user)
+    t.equal(await other.users.find(user.sub.toUpperCase()), undefined)
+    await store.users.delete(user)
+    t.equal(await other.users.find(user.sub), undefined, 'nor after')
+  })
+
+  await t.test('many are created as each would be, in their order', async (t) => {
+    const there = someUser()
+    await store.users.create(there)
+    const many = Array.from({ length: 600 }, (_, i) => someUser({ claims: { i }, disabled: i % 2 === 0 }))
+    const [first, second, third] = many as [User, User, User]
+    const asked = [
+      ...many,
+      someUser({ username: there.username.toUpperCase() }),
+      someUser({ sub: there.sub }),
+      someUser({ username: first.username }),
+      someUser({ sub: second.sub }),
+      third,
+    ]
+    const answers = await other.users.createMany(asked)
+    t.strictSame(answers.slice(0, many.length), Array(many.length).fill('created'))
+    t.strictSame(answers.slice(many.length), [
+      'username_taken',
+      'sub_taken',
+      'username_taken',
+      'sub_taken',
+      'username_taken',
+    ])
+    for (const user of many) t.strictSame(await store.users.findByUsername(user.username), user)
+    for (const user of asked.slice(many.length, -1)) {
+      const found = await store.users.findByUsername(user.username)
+      t.not(found?.epoch, user.epoch, 'what was refused left nothing')
+    }
+    t.strictSame(await store.users.createMany([]), [])
+    const again = new Set(await store.users.createMany(many))
+    t.strictSame([...again], ['username_taken'], 'a second time')
+  })
+
+  await t.test('of two who create many with the same names at once, each name goes to one', async (t) => {
+    const names = Array.from({ length: 150 }, () => someUser().username)
+    const rivals = [names, [...names].reverse()].map((all) => all.map((username) => someUser({ username })))
+    const answers = await Promise.all(rivals.map((all, i) => (i ? store : other).users.createMany(all)))
+    const winners = rivals.flatMap((all, i) => all.filter((_, j) => answers[i]?.[j] === 'created'))
+    t.equal(winners.length, names.length)
+    for (const user of winners) t.strictSame(await store.users.findByUsername(user.username), user)
+    const losers = rivals.flat().filter((user) => !winners.includes(user))
+    for (const { sub } of losers) t.equal(await store.users.find(sub), undefined, 'no record of a loser')
+  })
+
+  await t.test('a hash is replaced once, and only under the hash and the epoch that were read', async (t) => {
+    const { user, begun } = await signedIn(store)
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => (i % 2 ? store : other).users.replaceHash(user, `new ${i}`)),
+    )
+    t.equal(answers.filter(Boolean).length, 1)
+    const replaced = await other.users.find(user.sub)
+    t.strictSame(replaced, { ...user, passwordHash: `new ${answers.indexOf(true)}` }, 'and nothing else')
+    t.equal((await store.families.advance(turn(begun, 0))).applied, true, 'sessions go on')
+
+    const read = replaced as User
+    await store.users.change(user.sub, { epoch: newEpoch(user.epoch) })
+    t.equal(await other.users.replaceHash(read, 'newer'), false, 'the epoch has moved')
+    await store.users.delete(user)
+    t.equal(await other.users.replaceHash(read, 'newer'), false, 'the user is gone')
+    t.equal(await store.users.find(user.sub), undefined, 'and does not come back')
   })
 
   await t.test('the list has every user once', async (t) => {

@@ -1,0 +1,146 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import type { Logger } from 'pino'
+import { newClient, withRegistration } from '../accounts/client.ts'
+import { loadPasswordRules } from '../accounts/password-rules.ts'
+import { newEpoch, newSub, type User, withoutAccess } from '../accounts/user.ts'
+import type { Config } from '../config/config.ts'
+import { readSeedFile, type Seed, type SeedClient, type SeedUser } from '../config/seed-file.ts'
+import type { TokenServices } from '../grants/grant.ts'
+import { UnavailableError } from '../oauth/errors.ts'
+import { createClient, createUser } from '../stores/subjects.ts'
+
+/** How long the start waits for it; then it goes on beside the server, until it is done. */
+const PATIENCE_MS = 5000
+const RETRY_MS = 1000
+
+type Services = Pick<TokenServices, 'store' | 'passwords'>
+
+/** Reads the seed file, where there is one. @throws {ConfigError} */
+export async function readSeed(config: Config): Promise<Seed | undefined> {
+  if (config.seedFile === '') return undefined
+  return readSeedFile(config.seedFile, await loadPasswordRules(config))
+}
+
+/** The applying of a seed, which outlasts a store that is away. */
+export interface Seeding {
+  /** Resolves when it is applied, or has taken too long to be waited for. */
+  begin(services: Services): Promise<void>
+  /** Resolves when nothing is under way any more. */
+  stop(): Promise<void>
+}
+
+export function createSeeding(seed: Seed, log: Logger): Seeding {
+  let isStopped = false
+  let applying: Promise<void> = Promise.resolve()
+
+  async function apply(services: Services): Promise<void> {
+    while (!isStopped) {
+      try {
+        await applySeed(services, seed, log)
+        log.info('the seed file is applied')
+        return
+      } catch (error) {
+        if (!(error instanceof UnavailableError)) {
+          log.error({ reason: (error as Error).message }, 'the seed file cannot be applied')
+          return
+        }
+        log.warn({ reason: error.message }, 'the seed file waits for the store')
+        await sleep(RETRY_MS, undefined, { ref: false })
+      }
+    }
+  }
+
+  return {
+    async begin(services) {
+      applying = apply(services)
+      await Promise.race([applying, sleep(PATIENCE_MS, undefined, { ref: false })])
+    },
+    async stop() {
+      isStopped = true
+      // What waits to try again is let go; what is under way ends by the store's own limits.
+      await Promise.race([applying, sleep(RETRY_MS, undefined, { ref: false })])
+    },
+  }
+}
+
+/**
+ * Makes what the seed declares so. Several servers may do it at once, and each again: what is so already is left alone.
+ *
+ * @throws {UnavailableError} when the store does not answer; doing it again is safe.
+ */
+async function applySeed(services: Services, seed: Seed, log: Logger): Promise<void> {
+  for (const [i, client] of seed.clients.entries()) {
+    const done = await applyClient(services, client)
+    if (done) log[done.level]({ seed: `clients[${i}]`, client_id: client.clientId }, done.message)
+  }
+  for (const [i, user] of seed.users.entries()) {
+    const done = await applyUser(services, user)
+    if (done) log[done.level]({ seed: `users[${i}]`, sub: done.sub }, done.message)
+  }
+}
+
+interface Done {
+  readonly level: 'info' | 'warn'
+  readonly message: string
+  readonly sub?: string
+}
+
+async function applyClient({ store }: Services, declared: SeedClient): Promise<Done | undefined> {
+  const client = await store.clients.find(declared.clientId)
+  if (client && client.type !== declared.type) {
+    return { level: 'warn', message: `the client is ${client.type}, and stays so: left alone` }
+  }
+  if (client) {
+    const { clientId, ...registration } = declared
+    const change = Object.fromEntries(
+      Object.entries(registration).filter(
+        ([member, value]) => !isDeepStrictEqual(value, client[member as keyof SeedClient]),
+      ),
+    )
+    if (Object.keys(change).length === 0) return undefined
+    await store.clients.change(clientId, withRegistration(client, change))
+    return { level: 'info', message: 'changed a client as the seed file declares it' }
+  }
+  const answer = await createClient(store, newClient({ grants: ['password', 'refresh_token'], ...declared }))
+  if (answer === 'created') return { level: 'info', message: 'created a client of the seed file' }
+  if (answer === 'is_a_sub')
+    return { level: 'warn', message: 'a user has the identifier of this client as sub: it is not created' }
+  // Another server, at the same moment, from the same file.
+  return undefined
+}
+
+async function applyUser({ store, passwords }: Services, declared: SeedUser): Promise<Done | undefined> {
+  const { username, sub, claims, disabled } = declared
+  const user = await store.users.findByUsername(username)
+  if (user) {
+    if (sub !== undefined && sub !== user.sub)
+      return { level: 'warn', message: 'the user of this name has another sub: left alone', sub: user.sub }
+    const change = {
+      ...(claims !== undefined && !isDeepStrictEqual(claims, user.claims) && { claims }),
+      ...(disabled === true && !user.disabled && withoutAccess(user)),
+      ...(disabled === false && user.disabled && { disabled }),
+    }
+    if (Object.keys(change).length === 0) return undefined
+    await store.users.change(user.sub, change)
+    return { level: 'info', message: 'changed a user as the seed file declares it', sub: user.sub }
+  }
+  const made: User = {
+    sub: sub ?? newSub(),
+    username,
+    passwordHash: declared.passwordHash ?? (await passwords.hash(declared.password ?? '')),
+    disabled: disabled ?? false,
+    claims: claims ?? {},
+    epoch: newEpoch(),
+    createdAt: Date.now(),
+  }
+  const answer = await createUser(store, made)
+  if (answer === 'created')
+    return { level: 'info', message: 'created a user of the seed file', sub: made.sub }
+  if (answer === 'sub_taken')
+    return {
+      level: 'warn',
+      message: 'another user, or a client, has the sub of this user: it is not created',
+    }
+  return undefined
+}
