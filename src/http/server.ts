@@ -119,15 +119,14 @@ export async function startServer(
   }
   try {
     await prepare(services)
-    await app.listen({ host: config.host, port: config.port })
     if (worker) {
       answerPrimary({
         manage: (request) => injectRequest(management, request),
         metrics: async () => ({ pid: process.pid, metrics: await metrics.registry.getMetricsAsJSON() }),
       })
-    } else {
-      await management.listen({ host: config.managementHost, port: config.managementPort })
     }
+    await app.listen({ host: config.host, port: config.port })
+    if (!worker) await management.listen({ host: config.managementHost, port: config.managementPort })
   } catch (error) {
     await close()
     throw error

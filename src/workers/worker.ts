@@ -17,7 +17,9 @@ export function workerRole(
   environment: Readonly<Record<string, string | undefined>>,
   workers: number,
 ): WorkerRole | undefined {
-  return cluster.isWorker ? { place: Number(environment[PLACE_VARIABLE] ?? 0), of: workers } : undefined
+  const place = environment[PLACE_VARIABLE]
+  // A process manager may have a cluster of its own, whose worker is a whole server to us.
+  return cluster.isWorker && place !== undefined ? { place: Number(place), of: workers } : undefined
 }
 
 type Answers = { readonly [T in Topic]: (asks: Questions[T]['asks']) => Promise<Questions[T]['answer']> }

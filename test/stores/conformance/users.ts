@@ -249,7 +249,7 @@ export async function testUsers(t: Test, store: Store, other: Store): Promise<vo
     t.strictSame(replaced, { ...user, passwordHash: `new ${answers.indexOf(true)}` }, 'and nothing else')
     t.equal((await store.families.advance(turn(begun, 0))).applied, true, 'sessions go on')
 
-    const read = replaced as User
+    const read = replaced as Required<User>
     await store.users.change(user.sub, { epoch: newEpoch(user.epoch) })
     t.equal(await other.users.replaceHash(read, 'newer'), false, 'the epoch has moved')
     await store.users.delete(user)
