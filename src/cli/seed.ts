@@ -14,7 +14,9 @@ import { createClient, createUser } from '../stores/subjects.ts'
 const PATIENCE_MS = 5000
 const RETRY_MS = 1000
 
-type Services = Pick<TokenServices, 'store' | 'passwords'>
+type Services = Pick<TokenServices, 'store' | 'passwords' | 'audit'>
+
+const BY_SEED = { actor: 'server', reason: 'seed file' } as const
 
 /** Reads the seed file, where there is one. @throws {ConfigError} */
 export async function readSeed(config: Config): Promise<Seed | undefined> {
@@ -86,7 +88,7 @@ interface Done {
   readonly sub?: string
 }
 
-async function applyClient({ store }: Services, declared: SeedClient): Promise<Done | undefined> {
+async function applyClient({ store, audit }: Services, declared: SeedClient): Promise<Done | undefined> {
   const client = await store.clients.find(declared.clientId)
   if (client && client.type !== declared.type) {
     return { level: 'warn', message: `the client is ${client.type}, and stays so: left alone` }
@@ -100,17 +102,24 @@ async function applyClient({ store }: Services, declared: SeedClient): Promise<D
     )
     if (Object.keys(change).length === 0) return undefined
     await store.clients.change(clientId, withRegistration(client, change))
+    audit({ event: 'client.changed', ...BY_SEED, client_id: clientId, changed: Object.keys(change) })
     return { level: 'info', message: 'changed a client as the seed file declares it' }
   }
   const answer = await createClient(store, newClient({ grants: ['password', 'refresh_token'], ...declared }))
-  if (answer === 'created') return { level: 'info', message: 'created a client of the seed file' }
+  if (answer === 'created') {
+    audit({ event: 'client.created', ...BY_SEED, client_id: declared.clientId })
+    return { level: 'info', message: 'created a client of the seed file' }
+  }
   if (answer === 'is_a_sub')
     return { level: 'warn', message: 'a user has the identifier of this client as sub: it is not created' }
   // Another server, at the same moment, from the same file.
   return undefined
 }
 
-async function applyUser({ store, passwords }: Services, declared: SeedUser): Promise<Done | undefined> {
+async function applyUser(
+  { store, passwords, audit }: Services,
+  declared: SeedUser,
+): Promise<Done | undefined> {
   const { username, sub, claims, disabled } = declared
   const user = await store.users.findByUsername(username)
   if (user) {
@@ -123,6 +132,7 @@ async function applyUser({ store, passwords }: Services, declared: SeedUser): Pr
     }
     if (Object.keys(change).length === 0) return undefined
     await store.users.change(user.sub, change)
+    audit({ event: 'user.changed', ...BY_SEED, sub: user.sub, changed: Object.keys(change) })
     return { level: 'info', message: 'changed a user as the seed file declares it', sub: user.sub }
   }
   const made: User = {
@@ -135,8 +145,10 @@ async function applyUser({ store, passwords }: Services, declared: SeedUser): Pr
     createdAt: Date.now(),
   }
   const answer = await createUser(store, made)
-  if (answer === 'created')
+  if (answer === 'created') {
+    audit({ event: 'user.created', ...BY_SEED, sub: made.sub })
     return { level: 'info', message: 'created a user of the seed file', sub: made.sub }
+  }
   if (answer === 'sub_taken')
     return {
       level: 'warn',

@@ -12,6 +12,8 @@ const PATIENCE_MS = 3000
 /** No user has more sessions than a person could list. */
 const MAX_SESSIONS = 10_000
 const PROGRESS_MS = 1000
+/** Users that are copied at once, with their sessions. */
+const BATCH = 100
 
 const copy: Command = {
   name: 'store copy',
@@ -21,8 +23,8 @@ const copy: Command = {
     'From the store of STORE_URL. Make it while the servers run, stop them, make it again, which brings what is there up\n' +
     'to date, point STORE_URL at the new store, keep KEYS_DIR, and start. Without the second copy a sign-in, a revocation or\n' +
     'an account change in between is lost; a session that was only refreshed goes on, because its client holds the proof.\n' +
-    'Sessions that are further on there stay as they are. What only counts or reports, such as failed sign-ins and audit\n' +
-    'events, is not copied.',
+    'Sessions that are further on there stay as they are. What only counts or reports is not copied: failed sign-ins,\n' +
+    'the networks that accounts are known from, audit events.',
   options: { to: { type: 'string', value: 'STORE_URL', help: 'the other store' }, ...JSON_OPTION },
   async run(args, surroundings) {
     noOperands(args)
@@ -74,24 +76,38 @@ async function copyAll(source: Store, target: Store, tell: (line: string) => voi
     if (await copyClient(client, target.clients)) count.clients += 1
     else count.unchanged += 1
   }
-  for await (const user of source.users.list()) {
-    const outcome = await copyUser(user, target.users)
-    if (outcome === 'clash') {
-      count.clashes.push(`${JSON.stringify(user.username)} is another user there: not copied`)
-      continue
-    }
-    if (outcome === 'copied') count.users += 1
-    else count.unchanged += 1
-    for (const family of await source.families.listOfUser(userLocator(user.sub), MAX_SESSIONS)) {
-      if (await target.families.adopt(family)) count.sessions += 1
-      else count.unchanged += 1
-    }
+  for await (const users of batchesOf(source.users.list())) {
+    const outcomes = await copyUsers(users, target.users)
+    await Promise.all(
+      users.map(async (user, i) => {
+        const outcome = outcomes[i]
+        if (outcome === 'clash') {
+          count.clashes.push(`${JSON.stringify(user.username)} is another user there: not copied`)
+          return
+        }
+        count[outcome === 'copied' ? 'users' : 'unchanged'] += 1
+        for (const family of await source.families.listOfUser(userLocator(user.sub), MAX_SESSIONS)) {
+          count[(await target.families.adopt(family)) ? 'sessions' : 'unchanged'] += 1
+        }
+      }),
+    )
     if (performance.now() - told > PROGRESS_MS) {
       told = performance.now()
       tell(`${count.users} users and ${count.sessions} sessions so far`)
     }
   }
   return count
+}
+
+async function* batchesOf<T>(all: AsyncIterable<T>): AsyncIterable<T[]> {
+  let batch: T[] = []
+  for await (const one of all) {
+    batch.push(one)
+    if (batch.length < BATCH) continue
+    yield batch
+    batch = []
+  }
+  yield batch
 }
 
 /** @returns whether it was new there, or different. */
@@ -102,13 +118,21 @@ async function copyClient(client: Client, clients: ClientStore): Promise<boolean
   return clients.change(clientId, members)
 }
 
-async function copyUser(user: User, users: UserStore): Promise<'copied' | 'unchanged' | 'clash'> {
-  if ((await users.create(user)) === 'created') return 'copied'
+type Outcome = 'copied' | 'unchanged' | 'clash'
+
+async function copyUsers(all: readonly User[], users: UserStore): Promise<Outcome[]> {
+  const creations = await users.createMany(all)
+  return Promise.all(
+    all.map(async (user, i) => (creations[i] === 'created' ? 'copied' : updateUser(user, users))),
+  )
+}
+
+async function updateUser(user: User, users: UserStore): Promise<Outcome> {
   const there = await users.findByUsername(user.username)
   if (there?.sub !== user.sub) return 'clash'
   if (isDeepStrictEqual(there, user)) return 'unchanged'
-  const { sub: _, username: __, createdAt: ___, ...members } = user
-  await users.change(user.sub, members)
+  const { sub, username: _, createdAt: __, ...members } = user
+  await users.change(sub, members)
   return 'copied'
 }
 

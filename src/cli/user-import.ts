@@ -71,14 +71,18 @@ export const USER_IMPORT: Command = {
     const file = name === '-' ? surroundings.openStdin() : createReadStream(name)
     const refusals = openRefusals(args.values.report, surroundings.tell)
     try {
-      const count = await withStore(surroundings, (store) =>
-        importRows(store, rowsOf(file, format), {
+      const count = await withStore(surroundings, async (store, audit) => {
+        const done = await importRows(store, rowsOf(file, format), {
           firebase,
           isDryRun: args.values['dry-run'] === true,
           refuse: refusals.add,
           tell: surroundings.tell,
-        }),
-      )
+        })
+        // One for them all: the trail is short, and an import is long.
+        if (done.created > 0 && !done.dry_run)
+          audit({ event: 'user.imported', reason: `${done.created} users` })
+        return done
+      })
       refusals.close()
       surroundings.print(args.values.json ? JSON.stringify(count) : sentence(count))
       return count.refused > 0 && !args.values['allow-refused'] ? 1 : 0

@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import t from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
 import { readConfig, VARIABLES } from '../../src/config/config.ts'
-import { loadKeys } from '../../src/keys/key-files.ts'
+import { KEY_USES, loadKeys } from '../../src/keys/key-files.ts'
 import { deploy } from '../support/deployment.ts'
 import { ask, signIn } from '../support/http-client.ts'
 import { scrape } from '../support/prometheus.ts'
@@ -99,20 +99,16 @@ t.test('Kubernetes', async (t) => {
     const made = { KEYS_DIR: join(cwd, 'keys') }
     await runHere(['keys', 'generate'], made)
     await runHere(['keys', 'generate', '--use', 'refresh'], made)
-    const [secret] = readdirSync(join(made.KEYS_DIR, 'refresh')).filter((name) => name.endsWith('.key'))
-    const [pem] = readdirSync(join(made.KEYS_DIR, 'signing')).filter((name) => name.endsWith('.pem'))
     // As the kubelet mounts a secret: files in a dated folder, links to them, all open to the group.
     const mount = join(cwd, 'secret')
     mkdirSync(join(mount, '..2026'), { recursive: true })
-    for (const [name, from] of [
-      ['signing.active', 'signing/active'],
-      ['signing.pem', `signing/${pem}`],
-      ['refresh.active', 'refresh/active'],
-      [`refresh.${basename(secret ?? '')}`, `refresh/${secret}`],
-    ] as const) {
-      const content = readFileSync(join(made.KEYS_DIR, from))
-      writeFileSync(join(mount, '..2026', name), content, { mode: 0o440 })
-      symlinkSync(join('..2026', name), join(mount, name))
+    for (const use of KEY_USES) {
+      const files = readdirSync(join(made.KEYS_DIR, use), { withFileTypes: true })
+      for (const { name } of files.filter((file) => file.isFile())) {
+        const content = readFileSync(join(made.KEYS_DIR, use, name))
+        writeFileSync(join(mount, '..2026', `${use}.${name}`), content, { mode: 0o440 })
+        symlinkSync(join('..2026', `${use}.${name}`), join(mount, `${use}.${name}`))
+      }
     }
     const [{ command, args }] = initContainers
     const copied = join(cwd, 'run', 'keys')
