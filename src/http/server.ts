@@ -71,10 +71,12 @@ export async function startServer(
   // With a core to spare, the event loop goes on while the other one signs.
   const sign = availableParallelism() > (worker?.of ?? 1) ? signOnPool : signOnThread
   const tracing = findTracing()
-  const rehashing = createRehashing(store, timedHashing)
+  const servedStore = tracing ? traceStore(timedStore, config.store.kind, tracing) : timedStore
+  const servedHashing = tracing ? traceHashing(timedHashing, tracing) : timedHashing
+  const rehashing = createRehashing(servedStore, servedHashing)
   const services: TokenServices = {
-    store: tracing ? traceStore(timedStore, config.store.kind, tracing) : timedStore,
-    passwords: tracing ? traceHashing(timedHashing, tracing) : timedHashing,
+    store: servedStore,
+    passwords: servedHashing,
     rehashing,
     signing: keys.signing,
     sign: tracing ? traceSigning(sign, tracing) : sign,
@@ -83,7 +85,7 @@ export async function startServer(
     audit: countAudit(auditing.audit, metrics),
     lookForKeys: keys.lookNow,
     clientFailures: countThrottle(
-      createFailureThrottle(store, CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+      createFailureThrottle(servedStore, CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
       'client_authentication',
       metrics,
     ),

@@ -25,8 +25,10 @@ for (const kind of STORE_KINDS) {
     t.test('what the command line does', async (t) => {
       t.strictSame(await listed(), [])
       t.match(await cli(['audit', 'list']), /^TIME +EVENT +ACTOR +CLIENT +SUB +SESSION +NETWORK +REASON\n$/)
-      const { sub } = JSON.parse(await cli(['user', 'add', 'ada', '--password-stdin', '--json'], 'pass'))
-      await cli(['user', 'set-password', 'ada', '--password-stdin'], 'word')
+      const { sub } = JSON.parse(
+        await cli(['user', 'add', 'ada', '--password-stdin', '--json'], 'a long enough password'),
+      )
+      await cli(['user', 'set-password', 'ada', '--password-stdin'], 'another long password')
       await cli(['user', 'set-claims', 'ada', '--claims', '{"role":"admin"}'])
       await cli(['user', 'disable', 'ada'])
       await cli(['user', 'enable', 'ada'])

@@ -172,6 +172,7 @@ export const CLIENT_AUTHENTICATION: readonly Row[] = [
   {
     id: 'C17',
     title: 'an unknown client and a wrong secret look the same',
+    alone: true,
     async hold(t, context) {
       const { web, registerConfidential, register } = context
       const disabled = await registerConfidential('disabled', { disabled: true })

@@ -22,6 +22,7 @@ export const GRANTS: readonly Row[] = [
   {
     id: 'C20',
     title: 'whatever is wrong with a sign-in, the answer and the work are the same',
+    alone: true,
     async hold(t, context) {
       const { token, deployment, pawl, register, registerConfidential } = context
       await deployment.addUser('switched-off', 'a password')

@@ -83,7 +83,11 @@ export async function deploy(
     },
     cli: (args, stdin = '', more = {}) => runCli(args, { env: { ...env, ...more }, cwd, stdin }),
     async withStore(work) {
-      store ??= openStore(parseStoreUrl(storeUrl), { waitReplicas: 0, onChange: () => {} })
+      store ??= openStore(parseStoreUrl(storeUrl), {
+        waitReplicas: 0,
+        sweeps: false,
+        onChange: () => {},
+      })
       await untilReachable(store, 10_000)
       return work(store)
     },
