@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { type Config, describeConfig, readConfig } from '../config/config.ts'
 import type { Seed } from '../config/seed-file.ts'
@@ -15,6 +16,8 @@ const LOG_BATCHES = { minLength: 4096 }
 /** Up to 4096 bytes written to a pipe are never torn by what another process writes to it (pipe(7)). */
 const SHARED_LOG_BATCHES = { minLength: 3072, maxWrite: 4096 }
 const LOG_FLUSH_MS = 200
+/** What the log gets at the end, when it is not read. */
+const LOG_LAST_CHANCE_MS = 500
 
 /** How long the start waits for a store that is being started beside it, before it goes on without. */
 const STORE_PATIENCE_MS = 2000
@@ -80,7 +83,7 @@ async function serveTokens(
     await seeding?.stop()
     await server.close()
     log[worker ? 'debug' : 'info']('stopped')
-    end()
+    await end()
   })
   return 0
 }
@@ -104,12 +107,12 @@ async function servePrimary(config: Config, { untilStopped, tell }: Surroundings
       log.info('stopping')
       await primary.close()
       log.info('stopped')
-      end()
+      await end()
     })
     return 0
   } catch (error) {
     if (!(error instanceof WorkerStartError)) throw error
-    end()
+    await end()
     tell(`${error.message}; what it said is above`)
     return error.exitCode
   }
@@ -136,8 +139,11 @@ function openLog({ logLevel, workers }: Config) {
   const log = pino({ level: logLevel, base: { pid: process.pid } }, destination)
   const flush = () => destination.flush()
   const flushing = setInterval(flush, LOG_FLUSH_MS).unref()
-  const end = () => {
+  const end = async () => {
     clearInterval(flushing)
+    // What is being written goes first; whoever reads the log may have stopped reading.
+    const written = new Promise<void>((resolve) => destination.flush(() => resolve()))
+    await Promise.race([written, sleep(LOG_LAST_CHANCE_MS, undefined, { ref: false })])
     destination.flushSync()
   }
   return { log, flush, end }
