@@ -42,7 +42,9 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
   // WAIT holds up its connection, so it has one of its own.
   const writer = waitReplicas > 0 ? clientOf(location) : redis
   const clients = new Set([redis, writer])
-  report(redis, onChange)
+  let isClosed = false
+  // A store that was left is not one that was lost.
+  report(redis, (state, reason) => !isClosed && onChange(state, reason))
   if (writer !== redis) writer.on('error', () => undefined)
 
   const inTime = answersWithin(ANSWER_MS)
@@ -81,6 +83,7 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
       }
     },
     async close() {
+      isClosed = true
       for (const client of clients) client.disconnect()
     },
   }
