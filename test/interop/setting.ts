@@ -22,7 +22,9 @@ export interface Setting {
 export async function prepare(t: Test, kind: StoreKind, path = ''): Promise<Setting> {
   const port = await freePort()
   const issuer = `http://127.0.0.1:${port}${path}`
-  const deployment = await deploy(t, kind, { env: { PORT: String(port), ISSUER: issuer } })
+  const deployment = await deploy(t, kind, {
+    env: { PORT: String(port), ISSUER: issuer, SIGN_IN_FAILURES_PER_ACCOUNT: '1000' },
+  })
   const registration = { scopes: ['read', 'write'], audiences: [API] }
   const secrets: Record<string, string> = {
     web: await deployment.addConfidentialClient('web', {

@@ -86,9 +86,13 @@ for (const kind of STORE_KINDS) {
       })
       t.strictSame(steps(children), [
         'clients.find',
+        'networks.isKnown',
+        'attempts.reserve',
         'users.findByUsername',
         'password.verify',
         'families.create',
+        'attempts.settle',
+        'networks.note',
         'access_token.sign',
       ])
       for (const child of children) t.match(child, { parent: root.spanId, kind: INTERNAL }, child.name)
