@@ -91,8 +91,8 @@ for (const kind of STORE_KINDS) {
         'users.findByUsername',
         'password.verify',
         'families.create',
-        'attempts.settle',
         'networks.note',
+        'attempts.settle',
         'access_token.sign',
       ])
       for (const child of children) t.match(child, { parent: root.spanId, kind: INTERNAL }, child.name)
