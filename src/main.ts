@@ -81,6 +81,13 @@ const surroundings: Surroundings = {
     }),
 }
 
+// Whoever reads may have had enough, as `head` has: that is no failure.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+}
+
 process.exitCode = await runCommandLine(process.argv.slice(2), surroundings)
 // The channel to the primary would keep a worker that could not start alive.
 cluster.worker?.disconnect()

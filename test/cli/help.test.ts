@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { runCli } from '../support/processes.ts'
 import { runHere } from '../support/run-here.ts'
@@ -35,6 +38,7 @@ const VERBS = [
   'doctor',
   'healthcheck',
 ]
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const words = (line: string) => line.split(' ').filter((word) => word !== '')
 /** A command that means to open a store would fail here: nothing of this may get so far. */
 const env = { STORE_URL: 'redis://127.0.0.1:1' }
@@ -49,6 +53,17 @@ t.test('as a process', async (t) => {
   })
   t.match(await runCli(['user', 'add'], { env }), { code: 64, stdout: '', stderr: /NAME is missing/ })
   t.match(await runCli([], { env }), { code: 64, stdout: /pawl serve/ })
+})
+
+t.test('a reader that has had enough', async (t) => {
+  const { stdout, stderr } = await promisify(execFile)('sh', [
+    '-c',
+    '"$0" "$1" --help | head -n 1',
+    process.execPath,
+    MAIN,
+  ])
+  t.match(stdout, /^pawl: /)
+  t.equal(stderr, '', 'is no failure')
 })
 
 t.test('help', async (t) => {
