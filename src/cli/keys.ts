@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, readConfig } from '../config/config.ts'
-import { longestIdle } from '../grants/longest-idle.ts'
 import { KEY_USES, type KeyUse, loadKeys } from '../keys/key-files.ts'
 import {
   generate as addKey,
@@ -13,6 +12,7 @@ import {
   rotate as rotateRing,
   type Taken,
 } from '../keys/rotation.ts'
+import { longestIdle } from '../stores/longest-idle.ts'
 import {
   promotableAt,
   type RingKey,

@@ -1,14 +1,13 @@
+import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Client } from '../accounts/client.ts'
 import { type User, userLocator } from '../accounts/user.ts'
-import { readConfig } from '../config/config.ts'
-import type { ClientStore, Store, UserStore } from '../stores/contract.ts'
+import { readConfig, textOf } from '../config/config.ts'
+import type { ClientStore, FamilyStore, Store, UserStore } from '../stores/contract.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
-import { openStore, untilReachable } from '../stores/open-store.ts'
-import { type Command, CommandError, JSON_OPTION, noOperands, UsageError } from './command.ts'
-import { withStore } from './with-store.ts'
+import { type Command, JSON_OPTION, noOperands, UsageError } from './command.ts'
+import { openReachable, withStore } from './with-store.ts'
 
-const PATIENCE_MS = 3000
 /** No user has more sessions than a person could list. */
 const MAX_SESSIONS = 10_000
 const PROGRESS_MS = 1000
@@ -20,31 +19,31 @@ const copy: Command = {
   operands: '',
   summary: 'copy every client, user and session to another store, such as from lmdb: to redis:',
   details:
-    'From the store of STORE_URL. Make it while the servers run, stop them, make it again, which brings what is there up\n' +
-    'to date, point STORE_URL at the new store, keep KEYS_DIR, and start. Without the second copy a sign-in, a revocation or\n' +
-    'an account change in between is lost; a session that was only refreshed goes on, because its client holds the proof.\n' +
-    'Sessions that are further on there stay as they are. What only counts or reports is not copied: failed sign-ins,\n' +
-    'the networks that accounts are known from, audit events.',
+    'From the store of STORE_URL to the one of TO_STORE_URL, a variable, since an option with a password in it can be seen\n' +
+    'by others; or of --to. Make it while the servers run, stop them, make it again, which brings what is there up to date,\n' +
+    'point STORE_URL at the new store, keep KEYS_DIR, and start. Without the second copy a sign-in, a revocation or an account\n' +
+    'change in between is lost; a session that was only refreshed goes on, because its client holds the proof. Sessions that\n' +
+    'are further on there stay as they are. Nothing is deleted there: what is there and not here is said, and the exit code is\n' +
+    'then 1. What only counts or reports is not copied: failed sign-ins, the networks that accounts are known from, audit events.',
   options: { to: { type: 'string', value: 'STORE_URL', help: 'the other store' }, ...JSON_OPTION },
   async run(args, surroundings) {
     noOperands(args)
-    const { to } = args.values
-    if (typeof to !== 'string') throw new UsageError('--to STORE_URL is missing')
-    if (to === readConfig(surroundings.environment).storeUrl)
-      throw new UsageError('--to names the store of STORE_URL itself')
-    const target = openStore(readTarget(to), { waitReplicas: 0, onChange: () => undefined })
+    const { environment, print, tell } = surroundings
+    const to = args.values.to ?? textOf(environment, 'TO_STORE_URL')
+    if (typeof to !== 'string') throw new UsageError('TO_STORE_URL, or --to STORE_URL, is missing')
+    const location = readTarget(to)
+    if (isSame(location, readConfig(environment).store))
+      throw new UsageError('the other store is the store of STORE_URL itself')
+    const target = await openReachable(location, `The store ${redactStoreUrl(to)}`, 0)
     try {
-      await untilReachable(target, PATIENCE_MS).catch(() => {
-        throw new CommandError(`The store ${redactStoreUrl(to)} does not answer: is it running?`)
-      })
-      const count = await withStore(surroundings, (source) => copyAll(source, target, surroundings.tell))
-      surroundings.print(
+      const count = await withStore(surroundings, (source) => copyAll(source, target, tell))
+      print(
         args.values.json
           ? JSON.stringify(count)
           : `Copied ${count.clients} clients, ${count.users} users and ${count.sessions} sessions; ` +
               `${count.unchanged} were there already`,
       )
-      for (const clash of count.clashes) surroundings.tell(clash)
+      for (const clash of count.clashes) tell(clash)
       return count.clashes.length === 0 ? 0 : 1
     } finally {
       await target.close()
@@ -56,8 +55,13 @@ function readTarget(url: string): StoreLocation {
   try {
     return parseStoreUrl(url)
   } catch (error) {
-    throw new UsageError(`--to ${(error as Error).message}`)
+    throw new UsageError(`the other store’s URL ${(error as Error).message}`)
   }
+}
+
+function isSame(one: StoreLocation, other: StoreLocation): boolean {
+  if (one.kind === 'lmdb' && other.kind === 'lmdb') return resolve(one.folder) === resolve(other.folder)
+  return isDeepStrictEqual(one, other)
 }
 
 interface Count {
@@ -86,8 +90,13 @@ async function copyAll(source: Store, target: Store, tell: (line: string) => voi
           return
         }
         count[outcome === 'copied' ? 'users' : 'unchanged'] += 1
-        for (const family of await source.families.listOfUser(userLocator(user.sub), MAX_SESSIONS)) {
-          count[(await target.families.adopt(family)) ? 'sessions' : 'unchanged'] += 1
+        const sessions = await copySessions(userLocator(user.sub), source.families, target.families)
+        count.sessions += sessions.copied
+        count.unchanged += sessions.unchanged
+        if (sessions.copied + sessions.unchanged >= MAX_SESSIONS) {
+          count.clashes.push(
+            `${JSON.stringify(user.username)} has more sessions than ${MAX_SESSIONS}: not all are copied`,
+          )
         }
       }),
     )
@@ -95,6 +104,38 @@ async function copyAll(source: Store, target: Store, tell: (line: string) => voi
       told = performance.now()
       tell(`${count.users} users and ${count.sessions} sessions so far`)
     }
+  }
+  await findStrangers(source, target, count)
+  return count
+}
+
+/** What was deleted here since an earlier copy lives on there; whether it should is not for a copy to say. */
+async function findStrangers(source: Store, target: Store, { clashes }: Count): Promise<void> {
+  for await (const { clientId } of target.clients.list()) {
+    if (!(await source.clients.find(clientId))) {
+      clashes.push(`The client ${JSON.stringify(clientId)} is there and not here: left alone`)
+    }
+  }
+  for await (const users of batchesOf(target.users.list())) {
+    const here = await Promise.all(users.map(({ sub }) => source.users.find(sub)))
+    for (const [i, { username }] of users.entries()) {
+      if (!here[i]) clashes.push(`The user ${JSON.stringify(username)} is there and not here: left alone`)
+    }
+  }
+}
+
+async function copySessions(locator: string, from: FamilyStore, to: FamilyStore) {
+  const count = { copied: 0, unchanged: 0 }
+  const copied = new Set<string>()
+  for (const family of await from.listOfUser(locator, MAX_SESSIONS)) {
+    count[(await to.adopt(family)) ? 'copied' : 'unchanged'] += 1
+    copied.add(family.id)
+  }
+  // A session that was ended may not be listed any more, and was alive at an earlier copy.
+  for (const { id, revoked } of await to.listOfUser(locator, MAX_SESSIONS)) {
+    if (copied.has(id) || revoked) continue
+    const { family } = await from.look(id)
+    if (family?.revoked) await to.revoke(id, family.revoked.reason)
   }
   return count
 }
@@ -128,10 +169,11 @@ async function copyUsers(all: readonly User[], users: UserStore): Promise<Outcom
 }
 
 async function updateUser(user: User, users: UserStore): Promise<Outcome> {
-  const there = await users.findByUsername(user.username)
-  if (there?.sub !== user.sub) return 'clash'
+  const there = await users.find(user.sub)
+  if (!there) return 'clash'
   if (isDeepStrictEqual(there, user)) return 'unchanged'
-  const { sub, username: _, createdAt: __, ...members } = user
+  const { sub, username, createdAt: _, ...members } = user
+  if (there.username !== username && (await users.rename(there, username)) !== 'renamed') return 'clash'
   await users.change(sub, members)
   return 'copied'
 }

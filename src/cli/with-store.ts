@@ -1,11 +1,39 @@
 import { type Audit, type AuditRecord, recordOf } from '../audit/event.ts'
 import { readConfig } from '../config/config.ts'
 import type { Store } from '../stores/contract.ts'
+import type { StoreLocation } from '../stores/location.ts'
 import { openStore, untilReachable } from '../stores/open-store.ts'
 import { CommandError, type Surroundings } from './command.ts'
 
 /** A person waits; a server that is being restarted should not make the command fail. */
 const PATIENCE_MS = 3000
+
+/**
+ * Opens a store and waits a moment for it.
+ *
+ * @param what names it in the message.
+ * @throws {CommandError} when it does not answer.
+ */
+export async function openReachable(
+  location: StoreLocation,
+  what: string,
+  waitReplicas: number,
+): Promise<Store> {
+  let reason: string | undefined
+  const store = openStore(location, {
+    waitReplicas,
+    onChange: (_, why) => {
+      reason = why ?? reason
+    },
+  })
+  try {
+    await untilReachable(store, PATIENCE_MS)
+    return store
+  } catch {
+    await store.close()
+    throw new CommandError(`${what} does not answer${reason ? ` (${reason})` : ''}: is it running?`)
+  }
+}
 
 /**
  * Opens the store that a running server uses, for one command.
@@ -19,19 +47,8 @@ export async function withStore<T>(
 ): Promise<T> {
   const config = readConfig(environment)
   const records: AuditRecord[] = []
-  let reason: string | undefined
-  const store = openStore(config.store, {
-    waitReplicas: config.waitReplicas,
-    onChange: (_, why) => {
-      reason = why ?? reason
-    },
-  })
+  const store = await openReachable(config.store, 'The store of STORE_URL', config.waitReplicas)
   try {
-    await untilReachable(store, PATIENCE_MS).catch(() => {
-      throw new CommandError(
-        `The store of STORE_URL does not answer${reason ? ` (${reason})` : ''}: is it running?`,
-      )
-    })
     return await work(store, (event) => records.push(recordOf(event)))
   } finally {
     if (records.length > 0 && config.auditStreamLength > 0) {

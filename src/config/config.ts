@@ -285,7 +285,12 @@ function isGiven(environment: Environment, name: string): boolean {
   return Boolean(environment[name]) || environment[`${name}_FILE`] !== undefined
 }
 
-function textOf(environment: Environment, name: string): string | undefined {
+/**
+ * The text of a variable, or of the file that `NAME_FILE` names.
+ *
+ * @throws {TypeError} with a message that continues the name.
+ */
+export function textOf(environment: Environment, name: string): string | undefined {
   const value = environment[name]
   const file = environment[`${name}_FILE`]
   if (value !== undefined && file !== undefined) {

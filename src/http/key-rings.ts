@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
 import type { Audit } from '../audit/event.ts'
-import { longestIdle } from '../grants/longest-idle.ts'
 import { ensureKeys, KEY_USES, type Keys, type KeyUse } from '../keys/key-files.ts'
 import { type KeyWatch, watchKeys } from '../keys/key-watch.ts'
 import { keepRotating } from '../keys/unattended.ts'
 import type { Store } from '../stores/contract.ts'
+import { longestIdle } from '../stores/longest-idle.ts'
 
 /** What a server needs to know of a KEYS_DIR. */
 export interface KeyRingSettings {

@@ -62,7 +62,7 @@ export async function startServer(
     onChange: (state, reason) =>
       log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
   })
-  const auditing = startAuditing(config, store.audit, log, flushLog)
+  const auditing = await openOrClose(() => startAuditing(config, store.audit, log, flushLog), [store, keys])
   const passwords = startPasswordHashing(IN_SERVER, worker?.of)
   const rotation = rotateUnattended(config, store, log)
   const metrics = createMetrics()
@@ -73,7 +73,8 @@ export async function startServer(
   const tracing = findTracing()
   const servedStore = tracing ? traceStore(timedStore, config.store.kind, tracing) : timedStore
   const servedHashing = tracing ? traceHashing(timedHashing, tracing) : timedHashing
-  const rehashing = createRehashing(servedStore, servedHashing)
+  // Untimed: nobody waits for it, and what comes to nothing is nobody's 503.
+  const rehashing = createRehashing(servedStore, passwords)
   const services: TokenServices = {
     store: servedStore,
     passwords: servedHashing,
@@ -140,6 +141,16 @@ export async function startServer(
     url: urlOf(app.server.address()),
     managementUrl: worker ? undefined : urlOf(management.server.address()),
     close,
+  }
+}
+
+/** Opens one more resource; where that fails, closes those that are open, which would keep the process alive. */
+async function openOrClose<T>(open: () => T, others: readonly { close(): Promise<void> }[]): Promise<T> {
+  try {
+    return open()
+  } catch (error) {
+    for (const other of others) await other.close()
+    throw error
   }
 }
 

@@ -2,17 +2,17 @@ import t from 'tap'
 import { deploy, type StoreKind } from '../support/deployment.ts'
 import { claimsOf, refresh, signIn, tryRefresh } from '../support/http-client.ts'
 
-const WAYS: readonly [from: StoreKind, to: StoreKind][] = [
+const WAYS: readonly [from: StoreKind, into: StoreKind][] = [
   ['lmdb', 'redis'],
   ['redis', 'lmdb'],
 ]
 
-for (const [from, to] of WAYS) {
-  t.test(`store copy, from ${from} to ${to}`, async (t) => {
+for (const [from, into] of WAYS) {
+  t.test(`store copy, from ${from} to ${into}`, async (t) => {
     const old = await deploy(t, from)
-    const next = await deploy(t, to, { env: { KEYS_DIR: String(old.env.KEYS_DIR) } })
-    const copy = ['store', 'copy', '--json', '--to', String(next.env.STORE_URL)]
-    const copied = async () => JSON.parse((await old.cli(copy)).stdout)
+    const next = await deploy(t, into, { env: { KEYS_DIR: String(old.env.KEYS_DIR) } })
+    const to = { TO_STORE_URL: String(next.env.STORE_URL) }
+    const copied = async () => JSON.parse((await old.cli(['store', 'copy', '--json'], '', to)).stdout)
 
     const ada = await old.addAccount('ada', { claims: { tier: 'gold' } })
     const eve = await old.addAccount('eve')
@@ -49,13 +49,41 @@ for (const [from, to] of WAYS) {
     }
     t.ok(await signIn(after.url, ada), 'the same password')
     await t.rejects(signIn(after.url, eve))
+
+    await old.withStore(async ({ users }) => {
+      const found = await users.findByUsername('ada')
+      await users.rename(found!, 'lovelace')
+    })
+    await old.cli(['user', 'delete', 'eve'])
+    await old.cli(['client', 'delete', 'eve'])
+    const deleted = await old.cli(['store', 'copy'], '', to)
+    t.match(deleted, { code: 1, stderr: /The client "eve" is there and not here: left alone\n/ })
+    t.match(deleted.stderr, /The user "eve" is there and not here: left alone\n/)
+    t.ok(await signIn(after.url, { ...ada, username: 'lovelace' }), 'a new name')
+    await t.rejects(signIn(after.url, ada), 'the old one')
   })
 }
 
+t.test('store copy takes along the end of a session that is not listed any more', async (t) => {
+  const old = await deploy(t, 'redis', { env: { MAX_SESSIONS_PER_USER: '2' } })
+  const next = await deploy(t, 'lmdb', { env: { KEYS_DIR: String(old.env.KEYS_DIR) } })
+  const to = { TO_STORE_URL: String(next.env.STORE_URL) }
+  const ada = await old.addAccount('ada')
+  const server = await old.startServer()
+  const ended = await signIn(server.url, ada)
+  await old.cli(['store', 'copy'], '', to)
+  await old.cli(['session', 'revoke', String(claimsOf(ended.access_token).sid)])
+  for (let i = 0; i < 3; i += 1) await signIn(server.url, ada)
+  await server.stop()
+  t.match(await old.cli(['store', 'copy'], '', to), { code: 0 })
+  const after = await next.startServer()
+  t.match(await tryRefresh(after.url, ended.refresh_token, { client_id: 'ada' }), { status: 400 })
+})
+
 t.test('store copy says what is wrong', async (t) => {
   const { cli, env, addUser } = await deploy(t, 'lmdb')
-  t.match(await cli(['store', 'copy']), { code: 64, stderr: /--to STORE_URL is missing/ })
-  t.match(await cli(['store', 'copy', '--to', 'nonsense:']), { code: 64, stderr: /--to / })
+  t.match(await cli(['store', 'copy']), { code: 64, stderr: /TO_STORE_URL, or --to STORE_URL, is missing/ })
+  t.match(await cli(['store', 'copy', '--to', 'nonsense:']), { code: 64, stderr: /the other store’s URL / })
   t.match(await cli(['store', 'copy', '--to', String(env.STORE_URL)]), { code: 64, stderr: /itself/ })
   const dead = await cli(['store', 'copy', '--to', 'redis://user:hush@127.0.0.1:1'])
   t.match(dead, { code: 1, stderr: /does not answer/ })

@@ -1,4 +1,4 @@
-import type { ClientStore } from '../stores/contract.ts'
+import type { ClientStore } from './contract.ts'
 
 /**
  * The longest time for which a session may live without a refresh, under the server's setting or any client's own, in
