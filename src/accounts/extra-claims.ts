@@ -10,6 +10,7 @@ const RESERVED = new Set([
 
 /** Every access token of the account carries them, so they are small. */
 const MAX_JSON_CHARACTERS = 2048
+const MAX_DEPTH = 16
 
 /**
  * Reads extra claims from JSON.
@@ -33,12 +34,17 @@ export function parseExtraClaims(json: string): ExtraClaims {
  *
  * @param json the value as it was written, where that is known.
  */
-export function claimsFault(
-  claims: unknown,
-  json: string = JSON.stringify(claims) ?? '',
-): string | undefined {
+export function claimsFault(claims: unknown, json?: string): string | undefined {
   if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return 'are not a JSON object'
-  if (json.length > MAX_JSON_CHARACTERS) return `are longer than ${MAX_JSON_CHARACTERS} characters`
+  if (isDeeper(claims, MAX_DEPTH)) return `are nested more than ${MAX_DEPTH} deep`
+  if ((json ?? JSON.stringify(claims)).length > MAX_JSON_CHARACTERS)
+    return `are longer than ${MAX_JSON_CHARACTERS} characters`
   const reserved = Object.keys(claims).find((name) => RESERVED.has(name) || name === '__proto__')
   return reserved === undefined ? undefined : `have the reserved name ${reserved}`
+}
+
+/** Whether there are more than so many objects and arrays in each other. Looks no deeper than that itself. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1))
 }

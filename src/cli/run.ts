@@ -67,8 +67,8 @@ export async function runCommandLine(words: readonly string[], surroundings: Sur
   }
 }
 
-// One session id in 64 begins with a hyphen, and nobody should have to know.
-const HYPHENED_ID = /^-[A-Za-z0-9_-]{31}$/
+// One session id or kid in 64 begins with a hyphen, and nobody should have to know.
+const HYPHENED_ID = /^-(?:[A-Za-z0-9_-]{31}|[A-Za-z0-9_-]{42})$/
 
 function parse(command: Command, words: readonly string[]) {
   try {

@@ -1,11 +1,12 @@
-import { resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Client } from '../accounts/client.ts'
 import { type User, userLocator } from '../accounts/user.ts'
 import { readConfig, textOf } from '../config/config.ts'
 import type { ClientStore, FamilyStore, Store, UserStore } from '../stores/contract.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
-import { type Command, JSON_OPTION, noOperands, UsageError } from './command.ts'
+import { type Command, CommandError, JSON_OPTION, noOperands, UsageError } from './command.ts'
 import { openReachable, withStore } from './with-store.ts'
 
 /** No user has more sessions than a person could list. */
@@ -32,8 +33,10 @@ const copy: Command = {
     const to = args.values.to ?? textOf(environment, 'TO_STORE_URL')
     if (typeof to !== 'string') throw new UsageError('TO_STORE_URL, or --to STORE_URL, is missing')
     const location = readTarget(to)
-    if (isSame(location, readConfig(environment).store))
-      throw new UsageError('the other store is the store of STORE_URL itself')
+    const { store } = readConfig(environment)
+    if (store.kind === 'lmdb' && !existsSync(join(store.folder, 'data.mdb')))
+      throw new CommandError(`There is no store in ${store.folder}: what does STORE_URL name?`)
+    if (isSame(location, store)) throw new UsageError('the other store is the store of STORE_URL itself')
     const target = await openReachable(location, `The store ${redactStoreUrl(to)}`, 0)
     try {
       const count = await withStore(surroundings, (source) => copyAll(source, target, tell))

@@ -7,7 +7,7 @@ import type { Store } from '../stores/contract.ts'
 import { verifyAccessToken } from '../tokens/access-token.ts'
 import type { Decision } from '../tokens/decision.ts'
 import { familyIdOf, readRefreshToken } from '../tokens/refresh-token.ts'
-import { type Command, JSON_OPTION, onlyOperand } from './command.ts'
+import { type Command, CommandError, JSON_OPTION, onlyOperand } from './command.ts'
 import { withStore } from './with-store.ts'
 
 /** What there is to say about a token. */
@@ -35,10 +35,10 @@ const inspect: Command = {
         : inspectAccessToken(store, keys, config, token),
     )
     if (args.values.json) {
-      surroundings.print(JSON.stringify(finding))
+      surroundings.print(asJson(finding))
     } else {
       surroundings.print(`${finding.kind}: ${finding.passes ? 'passes' : 'fails'}: ${finding.because}`)
-      if (finding.says) surroundings.print(JSON.stringify(finding.says, null, 2))
+      if (finding.says) surroundings.print(asJson(finding.says, 2))
     }
     return finding.passes ? 0 : 1
   },
@@ -112,6 +112,15 @@ async function inspectAccessToken(store: Store, keys: Keys, config: Config, text
     passes: true,
     because: 'its signature, issuer and times are right, and its session lives',
     says,
+  }
+}
+
+/** A text that is no token of ours may hold anything. */
+function asJson(value: object, indent?: number): string {
+  try {
+    return JSON.stringify(value, null, indent)
+  } catch {
+    throw new CommandError('What it says is nested too deeply to be shown')
   }
 }
 

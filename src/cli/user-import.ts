@@ -1,5 +1,6 @@
-import { closeSync, createReadStream, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, createReadStream, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { extname } from 'node:path'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ImportRow, readImportRow, userOf } from '../accounts/import-row.ts'
 import { binary, type FirebaseParameters } from '../accounts/imported-hash.ts'
@@ -68,7 +69,8 @@ export const USER_IMPORT: Command = {
     const name = onlyOperand(args, 'FILE')
     const format = formatOf(name, args)
     const firebase = readFirebase(args)
-    const file = name === '-' ? surroundings.openStdin() : createReadStream(name)
+    const file = name === '-' ? surroundings.openStdin() : openFile(name)
+    requireAnother(args.values.report, name)
     const refusals = openRefusals(args.values.report, surroundings.tell)
     try {
       const count = await withStore(surroundings, async (store, audit) => {
@@ -91,6 +93,24 @@ export const USER_IMPORT: Command = {
       refusals.close()
     }
   },
+}
+
+function openFile(name: string): Readable {
+  try {
+    return createReadStream(name, { fd: openSync(name, 'r') })
+  } catch (error) {
+    throw new CommandError(
+      `${name} cannot be read (${(error as NodeJS.ErrnoException).code}). Name a file that this user may read.`,
+    )
+  }
+}
+
+/** A report takes the place of what is in its file. */
+function requireAnother(report: unknown, file: string): void {
+  if (typeof report !== 'string' || file === '-') return
+  const [one, other] = [statSync(report, { throwIfNoEntry: false }), statSync(file)]
+  if (one && one.dev === other.dev && one.ino === other.ino)
+    throw new UsageError('--report names the file that is imported: name another')
 }
 
 function formatOf(file: string, { values }: Arguments): RowFormat {

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
+import { dirname, resolve } from 'node:path'
 import { isAudience } from '../accounts/client.ts'
 import { DEFAULT_MIN_LENGTH, LEAST_MIN_LENGTH, MOST_MIN_LENGTH } from '../accounts/password-rules.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
@@ -398,6 +399,10 @@ function webhookSecret(text: string): string {
 
 function auditLog(text: string): string {
   if (text === '') throw new TypeError('must be stdout, stderr or the path of a file')
+  if (text === 'stdout' || text === 'stderr') return text
+  if (!existsSync(dirname(resolve(text)))) throw new TypeError('names a file in a folder that is not there')
+  // A pipe that nobody reads would hold up the start.
+  if (existsSync(text) && !statSync(text).isFile()) throw new TypeError('names something that is no file')
   return text
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import {
   type Client,
@@ -43,7 +43,8 @@ export interface SeedUser {
 export function readSeedFile(path: string, rules: PasswordRules): Seed {
   let seed: unknown
   try {
-    seed = JSON.parse(readFileSync(path, 'utf8'))
+    if (!statSync(path).isFile()) throw Object.assign(new Error(), { code: 'no regular file' })
+    seed = JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, ''))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new ConfigError([
@@ -59,6 +60,13 @@ export function readSeedFile(path: string, rules: PasswordRules): Seed {
   const users = reader.each('users', read.users, (place, item) => readUser(reader, place, item, rules))
   reader.once('clients', clients, ({ clientId }) => clientId, 'client_id')
   reader.once('users', users, ({ username }) => foldUsername(username), 'username')
+  reader.once('users', users, ({ sub }) => sub, 'sub')
+  for (const [i, { sub }] of users.entries()) {
+    if (clients.some(({ clientId }) => clientId === sub))
+      faults.push(
+        `SEED_FILE ${path}: users[${i}].sub is the client_id of a client, hence the sub of its own tokens`,
+      )
+  }
   if (faults.length > 0) throw new ConfigError(faults)
   return { clients, users }
 }
@@ -225,8 +233,9 @@ class Reader {
     return value.map((item, i) => read(`${place}[${i}]`, item)).filter((item) => item !== undefined)
   }
 
-  once<T>(place: string, items: readonly T[], keyOf: (item: T) => string, name: string): void {
-    if (new Set(items.map(keyOf)).size < items.length) this.refuse(place, `has the same ${name} twice`)
+  once<T>(place: string, items: readonly T[], keyOf: (item: T) => string | undefined, name: string): void {
+    const keys = items.map(keyOf).filter((key) => key !== undefined)
+    if (new Set(keys).size < keys.length) this.refuse(place, `has the same ${name} twice`)
   }
 
   /** A text, or what is in the file that it names. */

@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIPv4, isIPv6, SocketAddress } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import type { Sender } from '../tokens/family.ts'
 
@@ -15,18 +15,26 @@ export function senderOf(request: FastifyRequest): Sender {
  * @param bits of an IPv6 network: 48 is what a customer gets at most, 64 what a household has for certain.
  */
 export function networkOf(text: string | undefined, bits: 48 | 64 = 48): string {
-  const bare =
+  const bare = canonical(
     /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)(?::\d+)?$/i.exec(text ?? '')?.[1] ??
-    (text ?? '').replace(/^\[|\](?::\d+)?$|%.*$/g, '')
+      (text ?? '').replace(/^\[|\](?::\d+)?$|%.*$/g, ''),
+  )
   if (isIPv4(bare)) return `${bare.slice(0, bare.lastIndexOf('.'))}.0/24`
   if (!isIPv6(bare)) return ''
-  const [head = '', tail] = bare.toLowerCase().split('::')
+  const [head = '', tail] = bare.split('::')
   const groups = head === '' ? [] : head.split(':')
   const after = tail === undefined || tail === '' ? [] : tail.split(':')
   // What `::` stands for between head and tail are zeros; an IPv4 address at the end stands for two groups.
   const missing = 8 - groups.length - after.length - (bare.includes('.') ? 1 : 0)
   if (tail !== undefined) groups.push(...Array.from({ length: missing }, () => '0'), ...after)
   return `${groups.slice(0, bits / 16).join(':')}::/${bits}`
+}
+
+/** The one spelling of an IPv6 address (RFC 5952): a proxy may pass on another. An IPv4 address in one is that address. */
+function canonical(address: string): string {
+  if (!isIPv6(address)) return address
+  const { address: plain } = new SocketAddress({ address, family: 'ipv6' })
+  return plain.startsWith('::ffff:') && isIPv4(plain.slice(7)) ? plain.slice(7) : plain
 }
 
 function agentOf(header: string | undefined): string {

@@ -212,6 +212,19 @@ t.test('a bad file ends the start, and names each fault', async (t) => {
       /clients\[0\]\.client_secret_file names a file that cannot be read \(ENOENT\)/,
     ],
     [{ users: [ada, { ...ada, username: 'ADA' }] }, /users has the same username twice/],
+    [
+      {
+        users: [
+          { ...ada, sub: 's' },
+          { ...ada, sub: 's', username: 'eve' },
+        ],
+      },
+      /users has the same sub twice/,
+    ],
+    [
+      { clients: [app], users: [{ ...ada, sub: app.client_id }] },
+      /users\[0\]\.sub is the client_id of a client/,
+    ],
     [{ users: [{ ...ada, username: ' ada' }] }, /users\[0\]\.username begins or ends with a space/],
     [{ users: [{ username: 'ada' }] }, /users\[0\] needs one of password, password_hash, password_file/],
     [{ users: [{ username: 'ada', password: 'short' }] }, /users\[0\]\.password is shorter than 15/],

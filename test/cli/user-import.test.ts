@@ -324,8 +324,21 @@ t.test('what is asked for wrongly', async (t: Test) => {
 t.test('a file that cannot be read, and a store that is not there', async (t) => {
   const deployment = await deploy(t, 'lmdb')
   const missing = await deployment.cli(['user', 'import', 'nowhere.csv'])
-  t.match(missing, { code: 1, stdout: '', stderr: /ENOENT.*nowhere\.csv/ })
+  t.match(missing, { code: 1, stdout: '', stderr: /^nowhere\.csv cannot be read \(ENOENT\)\. Name a file/ })
   writeFileSync(join(deployment.cwd, 'users.ndjson'), '')
+  const report = ['user', 'import', 'users.ndjson', '--dry-run', '--report', './users.ndjson']
+  const deep = `${'['.repeat(9000)}${']'.repeat(9000)}`
+  const rows = [
+    `{"username":"a","password_hash":"${BCRYPT}"}`,
+    `{"username":"b","password_hash":"${BCRYPT}","claims":{"x":${deep}}}`,
+  ]
+  writeFileSync(join(deployment.cwd, 'deep.ndjson'), [...rows, rows[0]?.replace('"a"', '"c"')].join('\n'))
+  t.match(await deployment.cli(['user', 'import', 'deep.ndjson', '--json']), {
+    code: 1,
+    stdout: /"created":2,"already_there":0,"refused":1/,
+    stderr: /line 2: "b": the claims are nested more than 16 deep/,
+  })
+  t.match(await deployment.cli(report), { code: 64, stderr: /--report names the file that is imported/ })
   const away = await deployment.cli(['user', 'import', 'users.ndjson'], '', {
     STORE_URL: 'redis://127.0.0.1:1',
   })

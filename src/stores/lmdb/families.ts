@@ -118,7 +118,11 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
     adopt: (family) =>
       durably(() => {
         const { now, family: here } = view(family.id)
-        const isFurther = here && (here.revoked !== undefined || here.generation > family.generation)
+        const isFurther =
+          here &&
+          (here.revoked !== undefined ||
+            here.generation > family.generation ||
+            (here.generation === family.generation && !family.revoked))
         if (isFurther || now >= family.expiresAt) return false
         void families.put(family.id, family)
         // Who counts next reads them all.

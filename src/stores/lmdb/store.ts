@@ -1,5 +1,5 @@
 import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import type { Client } from '../../accounts/client.ts'
 import type { User } from '../../accounts/user.ts'
@@ -51,7 +51,14 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
   if (existsSync(folder) && !statSync(folder).isDirectory()) {
     throw new StoreFileError(`${folder} is no folder. Name one in STORE_URL, as lmdb:FOLDER.`)
   }
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  try {
+    makeFolder(folder)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new StoreFileError(
+      `The folder ${folder} cannot be made (${code}). Name another in STORE_URL, or let this user make it.`,
+    )
+  }
   requireLmdb(folder)
   const options = {
     path: folder,
@@ -97,6 +104,13 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
       await root.close()
     },
   }
+}
+
+// Step by step: told to make all of a path, Node never ends where the system says that a folder in it cannot be.
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return
+  makeFolder(dirname(resolve(folder)))
+  mkdirSync(folder, { mode: 0o700 })
 }
 
 // The header has the transaction in it, unlike that of plain LMDB.

@@ -89,6 +89,7 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
           family.generation,
           Math.round(family.expiresAt),
           indexMember(family.id),
+          family.revoked ? 1 : 0,
           ...fieldsOfHeld(family),
         ),
       )

@@ -248,6 +248,7 @@ export async function testFamilies(t: Test, store: Store, other: Store): Promise
       t.equal(await store.families.adopt(held), true)
       expectFamily(t, familyIn(await other.families.look(held.id)), held, 'as it stood')
       t.match(await other.families.listOfUser(userLocator(user.sub), 10), [{ id: held.id }], 'and listed')
+      t.equal(await other.families.adopt(held), false, 'the same once more')
       t.equal((await other.families.advance(turn(someFamily(user, { id: held.id }), 7))).applied, true)
       t.equal(await store.families.adopt(held), false, 'this one is further on')
       t.equal(familyIn(await store.families.look(held.id)).generation, 8)
