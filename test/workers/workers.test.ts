@@ -144,6 +144,31 @@ t.test('a worker that hangs holds up nobody who asks for the others', async (t) 
   process.kill(hung, 'SIGCONT')
 })
 
+t.test('a worker that hangs does not keep the server from stopping', async (t) => {
+  const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
+  const server = await deployment.startServer()
+  process.kill(childrenOf(server.pid)[0] ?? 0, 'SIGSTOP')
+  const begin = performance.now()
+  t.equal(await server.stop(), 0)
+  t.ok(performance.now() - begin < 10_000)
+  t.equal(server.stderr, '')
+})
+
+t.test('nor does one that is just starting', async (t) => {
+  const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
+  const server = await deployment.startServer()
+  const [killed = 0] = childrenOf(server.pid)
+  process.kill(killed, 'SIGKILL')
+  await until('the next one starts', () => {
+    const now = childrenOf(server.pid)
+    return now.length === 2 && !now.includes(killed)
+  })
+  const begin = performance.now()
+  t.equal(await server.stop(), 0)
+  t.ok(performance.now() - begin < 6000, 'it was not killed')
+  t.equal(server.stderr, '')
+})
+
 t.test('a signal to the whole group is one signal', async (t) => {
   const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
   const server = await deployment.startServer()
