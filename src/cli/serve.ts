@@ -38,12 +38,14 @@ const serve: Command = {
     noOperands(args)
     const { environment, print } = surroundings
     const config = readConfig(environment)
-    const seed = await readSeed(config)
+    const worker = workerRole(environment, config.workers)
+    // Once for each start of the server: one that follows a worker would undo what a person has changed since.
+    const isToSeed = !worker || (worker.place === 0 && worker.isFirst)
+    const seed = isToSeed ? await readSeed(config) : undefined
     if (args.values['check-config']) {
       for (const [name, value] of Object.entries(describeConfig(config))) print(`${name}=${value}`)
       return 0
     }
-    const worker = workerRole(environment, config.workers)
     return config.workers > 1 && !worker
       ? servePrimary(config, surroundings)
       : serveTokens(config, seed, surroundings, worker)

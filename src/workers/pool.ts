@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { isOurs, type Questions, type Topic, type ToWorker } from './messages.ts'
-import { PLACE_VARIABLE } from './worker.ts'
+import { FIRST_VARIABLE, PLACE_VARIABLE } from './worker.ts'
 
 /** Before a worker that ended is replaced; twice as long each time, as long as they do not live. */
 const LEAST_PAUSE_MS = 100
@@ -64,7 +64,7 @@ export async function startWorkers(count: number, log: Logger): Promise<WorkerPo
   let started = false
 
   function fork(place: number, pauseMs: number): Worker {
-    const worker = cluster.fork({ [PLACE_VARIABLE]: String(place) })
+    const worker = cluster.fork({ [PLACE_VARIABLE]: String(place), [FIRST_VARIABLE]: started ? '0' : '1' })
     const begun = performance.now()
     places.set(place, worker)
     worker.once('listening', (address) => {

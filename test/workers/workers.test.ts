@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import { auditEvents, deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectProblem } from '../support/expect.ts'
@@ -167,6 +168,30 @@ t.test('nor does one that is just starting', async (t) => {
   t.equal(await server.stop(), 0)
   t.ok(performance.now() - begin < 6000, 'it was not killed')
   t.equal(server.stderr, '')
+})
+
+t.test('a worker that follows another does not apply the seed file again', async (t) => {
+  const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
+  const file = join(deployment.cwd, 'seed.json')
+  writeFileSync(file, JSON.stringify({ clients: [{ client_id: 'app', type: 'public', scopes: ['seed'] }] }))
+  const server = await deployment.startServer({ SEED_FILE: file })
+  const applied = () => server.lines.filter((line) => line.includes('the seed file is applied')).length
+  await until('it is applied', () => applied() > 0)
+  t.match(await deployment.cli(['client', 'update', 'app', '--scope', 'person']), { code: 0 })
+  const before = childrenOf(server.pid)
+  for (const pid of before) process.kill(pid, 'SIGKILL')
+  await until('others serve', async () => {
+    const now = childrenOf(server.pid)
+    if (now.length < 2 || now.some((pid) => before.includes(pid))) return false
+    return (await scrape(server.managementUrl)).sum('pawl_workers_serving') === 2
+  })
+  t.match(
+    (await deployment.cli(['client', 'list', '--json'])).stdout,
+    /"person"/,
+    'what a person changed stays',
+  )
+  await server.stop()
+  t.equal(applied(), 1)
 })
 
 t.test('a signal to the whole group is one signal', async (t) => {
