@@ -12,6 +12,8 @@ import { isOurs } from './workers/messages.ts'
  * The only reader of the environment, of standard input and of signals.
  */
 const STOP_LIMIT_MS = 9000
+/** Below what the primary grants a worker, which can so say itself that it took too long. */
+const WORKER_STOP_LIMIT_MS = 7800
 
 /** Asks on the terminal; what is typed shows in `output`. */
 async function askOn(output: Writable, question: string): Promise<string | undefined> {
@@ -63,7 +65,10 @@ const surroundings: Surroundings = {
   untilStopped: (work) =>
     new Promise((resolve) => {
       const closing = closeWithGrace(
-        { delay: STOP_LIMIT_MS, skip: ['unhandledRejection', ...(cluster.isWorker ? WORKER_SIGNALS : [])] },
+        {
+          delay: cluster.isWorker ? WORKER_STOP_LIMIT_MS : STOP_LIMIT_MS,
+          skip: ['unhandledRejection', ...(cluster.isWorker ? WORKER_SIGNALS : [])],
+        },
         async ({ err }) => {
           if (err) process.stderr.write(`${err.stack ?? err.message}\n`)
           await work()

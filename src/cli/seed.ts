@@ -24,59 +24,56 @@ export async function readSeed(config: Config): Promise<Seed | undefined> {
   return readSeedFile(config.seedFile, await loadPasswordRules(config))
 }
 
-/** The applying of a seed, which outlasts a store that is away. */
-export interface Seeding {
-  /** Resolves when it is applied, or has taken too long to be waited for. */
-  begin(services: Services): Promise<void>
-  /** Resolves when nothing is under way any more. */
-  stop(): Promise<void>
+/**
+ * Applies a seed, and outlasts a store that is away. Resolves when it is applied, or has taken too long to be waited for.
+ *
+ * @returns what stops it, at once, and resolves when nothing is under way any more.
+ */
+export async function beginSeeding(
+  services: Services,
+  seed: Seed,
+  log: Logger,
+): Promise<() => Promise<void>> {
+  const stopping = new AbortController()
+  const applying = keepApplying(services, seed, log, stopping.signal)
+  await Promise.race([applying, sleep(PATIENCE_MS, undefined, { ref: false })])
+  return () => {
+    stopping.abort()
+    return applying
+  }
 }
 
-export function createSeeding(seed: Seed, log: Logger): Seeding {
-  let isStopped = false
-  let applying: Promise<void> = Promise.resolve()
-
-  async function apply(services: Services): Promise<void> {
-    while (!isStopped) {
-      try {
-        await applySeed(services, seed, log)
-        log.info('the seed file is applied')
+async function keepApplying(services: Services, seed: Seed, log: Logger, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await applySeed(services, seed, log, signal)
+      if (!signal.aborted) log.info('the seed file is applied')
+      return
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) {
+        log.error({ reason: (error as Error).message }, 'the seed file cannot be applied')
         return
-      } catch (error) {
-        if (!(error instanceof UnavailableError)) {
-          log.error({ reason: (error as Error).message }, 'the seed file cannot be applied')
-          return
-        }
-        log.warn({ reason: error.message }, 'the seed file waits for the store')
-        await sleep(RETRY_MS, undefined, { ref: false })
       }
+      log.warn({ reason: error.message }, 'the seed file waits for the store')
+      await sleep(RETRY_MS, undefined, { ref: false, signal }).catch(() => {})
     }
-  }
-
-  return {
-    async begin(services) {
-      applying = apply(services)
-      await Promise.race([applying, sleep(PATIENCE_MS, undefined, { ref: false })])
-    },
-    async stop() {
-      isStopped = true
-      // What waits to try again is let go; what is under way ends by the store's own limits.
-      await Promise.race([applying, sleep(RETRY_MS, undefined, { ref: false })])
-    },
   }
 }
 
 /**
  * Makes what the seed declares so. Several servers may do it at once, and each again: what is so already is left alone.
  *
+ * @param signal lets what is under way end, and begins nothing more.
  * @throws {UnavailableError} when the store does not answer; doing it again is safe.
  */
-async function applySeed(services: Services, seed: Seed, log: Logger): Promise<void> {
+async function applySeed(services: Services, seed: Seed, log: Logger, signal: AbortSignal): Promise<void> {
   for (const [i, client] of seed.clients.entries()) {
+    if (signal.aborted) return
     const done = await applyClient(services, client)
     if (done) log[done.level]({ seed: `clients[${i}]`, client_id: client.clientId }, done.message)
   }
   for (const [i, user] of seed.users.entries()) {
+    if (signal.aborted) return
     const done = await applyUser(services, user)
     if (done) log[done.level]({ seed: `users[${i}]`, sub: done.sub }, done.message)
   }

@@ -9,7 +9,7 @@ import { VERSION } from '../version.ts'
 import { WorkerStartError } from '../workers/pool.ts'
 import { workerRole } from '../workers/worker.ts'
 import { type Command, noOperands, type Surroundings } from './command.ts'
-import { createSeeding, readSeed } from './seed.ts'
+import { beginSeeding, readSeed } from './seed.ts'
 
 /** A write for each log line would cost more than the line: they go out together, some times a second. */
 const LOG_BATCHES = { minLength: 4096 }
@@ -38,12 +38,14 @@ const serve: Command = {
     noOperands(args)
     const { environment, print } = surroundings
     const config = readConfig(environment)
-    const seed = await readSeed(config)
+    const worker = workerRole(environment, config.workers)
+    // Once for each start of the server: one that follows a worker would undo what a person has changed since.
+    const isToSeed = !worker || (worker.place === 0 && worker.isFirst)
+    const seed = isToSeed ? await readSeed(config) : undefined
     if (args.values['check-config']) {
       for (const [name, value] of Object.entries(describeConfig(config))) print(`${name}=${value}`)
       return 0
     }
-    const worker = workerRole(environment, config.workers)
     return config.workers > 1 && !worker
       ? servePrimary(config, surroundings)
       : serveTokens(config, seed, surroundings, worker)
@@ -60,8 +62,7 @@ async function serveTokens(
   const { log, flush, end } = openLog(config)
   // Loaded here, since the commands that serve nothing need not wait for it.
   const { startServer } = await import('../http/server.ts')
-  const seeding = seed && createSeeding(seed, log)
-  const prepare = async (services: TokenServices) => seeding?.begin(services)
+  const prepare = seed && ((services: TokenServices) => beginSeeding(services, seed, log))
   const server = await startServer(config, log, flush, worker, prepare)
   const { signing, store } = server.services
   log[worker ? 'debug' : 'info'](
@@ -80,7 +81,6 @@ async function serveTokens(
   )
   await untilStopped(async () => {
     log[worker ? 'debug' : 'info']('stopping')
-    await seeding?.stop()
     await server.close()
     log[worker ? 'debug' : 'info']('stopped')
     await end()

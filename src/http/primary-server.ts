@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
 import { ensureKeys, loadKeys } from '../keys/key-files.ts'
@@ -5,6 +6,9 @@ import { startWorkers } from '../workers/pool.ts'
 import { urlOf } from './address.ts'
 import type { Readiness } from './management-app.ts'
 import { createPrimaryApp } from './primary.ts'
+
+/** What a request to the management listener gets when the workers, who would answer it, are gone. */
+const MANAGEMENT_STOP_MS = 300
 
 /** The primary of several server processes. */
 export interface RunningPrimary {
@@ -30,7 +34,7 @@ export async function startPrimary(config: Config, log: Logger): Promise<Running
   async function close(): Promise<void> {
     readiness.ready = false
     await pool.stop()
-    await management.close()
+    await Promise.race([management.close(), sleep(MANAGEMENT_STOP_MS, undefined, { ref: false })])
   }
   try {
     await management.listen({ host: config.managementHost, port: config.managementPort })

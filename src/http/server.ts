@@ -45,7 +45,7 @@ export interface RunningServer {
  *
  * @param flushLog writes the log lines that wait to go out together; for a log that makes them wait.
  * @param worker where this is one of several processes. Its management listener is the primary's.
- * @param prepare is waited for before anything is listened on.
+ * @param prepare is waited for before anything is listened on. It returns what ends what of it goes on beside the server.
  * @throws {KeyFileError} or the system's error when something cannot be opened or listened on.
  */
 export async function startServer(
@@ -53,7 +53,7 @@ export async function startServer(
   log: Logger,
   flushLog: () => void = () => undefined,
   worker?: WorkerRole,
-  prepare: (services: TokenServices) => Promise<void> = async () => undefined,
+  prepare: (services: TokenServices) => Promise<() => Promise<void>> = async () => async () => undefined,
 ): Promise<RunningServer> {
   const keys = await openKeyRings(config.keysDir, log, (event) => services.audit(event))
   const store = openStore(config.store, {
@@ -103,6 +103,7 @@ export async function startServer(
   const management = createManagementApp({ store, readiness, openapi: app.swagger(), metrics }, log)
 
   let isListening = false
+  let endPrepared = async () => {}
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= closeAll()
@@ -110,8 +111,10 @@ export async function startServer(
   }
   async function closeAll(): Promise<void> {
     readiness.ready = false
+    const prepared = endPrepared()
     await app.close()
     await management.close()
+    await prepared
     await passwords.close()
     await rehashing.settled()
     await rotation.close()
@@ -121,7 +124,7 @@ export async function startServer(
     await store.close()
   }
   try {
-    await prepare(services)
+    endPrepared = await prepare(services)
     if (worker) {
       answerPrimary({
         manage: (request) => injectRequest(management, request),

@@ -74,6 +74,8 @@ export async function watchKeys(folder: string, options: KeyWatchOptions): Promi
     await looking
     const pause = lookedAt + LOOK_APART_MS - performance.now()
     if (pause > 0) await sleep(pause, undefined, { signal: closing.signal }).catch(() => {})
+    // One may have begun by itself meanwhile, before somebody who asked later.
+    await looking
     asked = undefined
     await lookAlone()
   }

@@ -168,20 +168,28 @@ export async function replaceLeaked(
   if (id !== undefined && !named) return { refused: 'unknown' }
   if (named?.state === 'retired') return { refused: 'retired' }
 
-  let heir: string | undefined
-  if (leaked.includes(activeOf(ring).id)) {
-    heir = id === undefined ? undefined : nextOf(ring)?.id
-    if (heir === undefined) {
-      heir = await generate(options)
-      taken.push({ kind: 'generate', id: heir })
-    }
-  }
+  const made: string[] = []
   for (let turn = 0; turn < MAX_TURNS; turn += 1) {
+    // Others may do the same at once: which key is active, and which can be, is as it is now.
     const folder = await look(options)
     const now = clock()
-    const promoted = heir === undefined ? folder.ring : withPromoted(folder.ring, heir, now, settings)
+    let changed = folder.ring
+    let heir: string | undefined
+    if (leaked.includes(activeOf(folder.ring).id)) {
+      const present = new Set(folder.files.map(({ id }) => id))
+      const isFit = (key: RingKey) =>
+        present.has(key.id) && (id === undefined ? made.includes(key.id) : key.id !== id)
+      heir = nextOf(folder.ring.filter(isFit))?.id
+      if (heir === undefined) {
+        const newId = await generate(options)
+        made.push(newId)
+        taken.push({ kind: 'generate', id: newId })
+        continue
+      }
+      changed = withPromoted(changed, heir, now, settings)
+    }
     const gone = leaked.filter((id) => folder.ring.some((key) => key.id === id && isIn(key)))
-    if (!(await write(folder, withRetired(promoted, gone, now)))) continue
+    if (!(await write(folder, withRetired(changed, gone, now)))) continue
     await tidy(await look(options))
     if (heir !== undefined) taken.push({ kind: 'promote', id: heir })
     return { taken: [...taken, ...gone.map((id) => ({ kind: 'retire' as const, id }))] }

@@ -20,22 +20,37 @@ export function sumMetrics(pool: WorkerPool): SummedMetrics {
   const own = poolMetrics(pool)
   let last = new Map<number, Snapshot>()
   let gone: Snapshot = []
+  let latest: Promise<unknown> = Promise.resolve()
+  let next: Promise<string> | undefined
+
+  async function sum(): Promise<string> {
+    const answers = await Promise.allSettled(pool.askAll('metrics', null))
+    const now = new Map<number, Snapshot>()
+    for (const answer of answers) {
+      if (answer.status === 'fulfilled') now.set(answer.value.pid, answer.value.metrics as Snapshot)
+    }
+    for (const [pid, snapshot] of last) {
+      if (now.has(pid)) continue
+      // One that is only busy is there with what it said before.
+      if (pool.has(pid)) now.set(pid, snapshot)
+      else gone = await addUp([gone, snapshot.filter(({ type }) => isCount(type))]).getMetricsAsJSON()
+    }
+    last = now
+    return addUp([...now.values(), gone, await own.getMetricsAsJSON()]).metrics()
+  }
+
   return {
     contentType: own.contentType,
-    async text() {
-      const answers = await Promise.allSettled(pool.askAll('metrics', null))
-      const now = new Map<number, Snapshot>()
-      for (const answer of answers) {
-        if (answer.status === 'fulfilled') now.set(answer.value.pid, answer.value.metrics as Snapshot)
-      }
-      for (const [pid, snapshot] of last) {
-        if (now.has(pid)) continue
-        // One that is only busy is there with what it said before.
-        if (pool.has(pid)) now.set(pid, snapshot)
-        else gone = await addUp([gone, snapshot.filter(({ type }) => isCount(type))]).getMetricsAsJSON()
-      }
-      last = now
-      return addUp([...now.values(), gone, await own.getMetricsAsJSON()]).metrics()
+    // One sum at a time, or a worker that is gone could count twice. Who asks meanwhile shares the next one.
+    text() {
+      if (next) return next
+      const following = latest.then(() => {
+        next = undefined
+        return sum()
+      })
+      latest = following.catch(() => undefined)
+      next = following
+      return following
     },
   }
 }

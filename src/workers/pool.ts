@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { isOurs, type Questions, type Topic, type ToWorker } from './messages.ts'
-import { PLACE_VARIABLE } from './worker.ts'
+import { FIRST_VARIABLE, PLACE_VARIABLE } from './worker.ts'
 
 /** Before a worker that ended is replaced; twice as long each time, as long as they do not live. */
 const LEAST_PAUSE_MS = 100
@@ -12,8 +12,10 @@ const MOST_PAUSE_MS = 30_000
 const GOOD_LIFE_MS = 60_000
 /** For an answer. A worker asks its store within a second. */
 const ANSWER_MS = 1500
-/** A worker stops within nine seconds by itself. */
-const STOP_MS = 9200
+/** A worker stops within less by itself (main.ts), and the primary must be done before ten seconds are over. */
+const STOP_MS = 8000
+/** A worker that is just starting does not hear the first time. */
+const STOP_AGAIN_MS = 250
 
 /** A worker that ended before it ever listened, at the first start: its last words are on standard error. */
 export class WorkerStartError extends Error {
@@ -62,7 +64,7 @@ export async function startWorkers(count: number, log: Logger): Promise<WorkerPo
   let started = false
 
   function fork(place: number, pauseMs: number): Worker {
-    const worker = cluster.fork({ [PLACE_VARIABLE]: String(place) })
+    const worker = cluster.fork({ [PLACE_VARIABLE]: String(place), [FIRST_VARIABLE]: started ? '0' : '1' })
     const begun = performance.now()
     places.set(place, worker)
     worker.once('listening', (address) => {
@@ -115,8 +117,13 @@ export async function startWorkers(count: number, log: Logger): Promise<WorkerPo
     const gone = Promise.all(
       workers.map(async (worker) => {
         const exit = once(worker, 'exit')
-        if (worker.isConnected()) worker.send({ pawl: 'stop' } satisfies ToWorker)
+        const tell = () => {
+          if (worker.isConnected()) worker.send({ pawl: 'stop' } satisfies ToWorker)
+        }
+        tell()
+        const telling = setInterval(tell, STOP_AGAIN_MS)
         await exit
+        clearInterval(telling)
       }),
     )
     await Promise.race([gone, sleep(STOP_MS, undefined, { ref: false })])

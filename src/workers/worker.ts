@@ -3,6 +3,8 @@ import { isOurs, type Questions, type ToPrimary, type Topic } from './messages.t
 
 /** The variable that a worker's place is told by. */
 export const PLACE_VARIABLE = 'PAWL_WORKER_PLACE'
+/** The variable by which it is told whether it is the first one there: 1, or 0. */
+export const FIRST_VARIABLE = 'PAWL_WORKER_FIRST'
 
 /** One of several server processes. */
 export interface WorkerRole {
@@ -10,6 +12,8 @@ export interface WorkerRole {
   readonly place: number
   /** Of how many. */
   readonly of: number
+  /** Whether it is there since the server was started, and follows none. */
+  readonly isFirst: boolean
 }
 
 /** @returns the role of this process, or `undefined` where it is the only one. */
@@ -19,7 +23,8 @@ export function workerRole(
 ): WorkerRole | undefined {
   const place = environment[PLACE_VARIABLE]
   // A process manager may have a cluster of its own, whose worker is a whole server to us.
-  return cluster.isWorker && place !== undefined ? { place: Number(place), of: workers } : undefined
+  if (!cluster.isWorker || place === undefined) return undefined
+  return { place: Number(place), of: workers, isFirst: environment[FIRST_VARIABLE] === '1' }
 }
 
 type Answers = { readonly [T in Topic]: (asks: Questions[T]['asks']) => Promise<Questions[T]['answer']> }

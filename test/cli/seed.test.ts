@@ -167,6 +167,27 @@ t.test('a store that is away fails no start: the seed is applied when it is ther
   })
 })
 
+t.test(
+  'a server that is stopped while it applies the seed ends what it has begun, and no more',
+  async (t) => {
+    const deployment = await deploy(t, 'lmdb')
+    const file = join(deployment.cwd, 'seed.json')
+    // More passwords than are hashed in the five seconds that the start waits.
+    const users = Array.from({ length: 1000 }, (_, i) => ({ username: `user-${i}`, password: PASSWORD }))
+    writeFileSync(file, JSON.stringify({ users }))
+    const server = await deployment.startServer({ SEED_FILE: file })
+    const says = (what: string) => server.lines.filter((line) => line.includes(what)).length
+    t.equal(says('the seed file is applied'), 0, 'it is being applied')
+    const begin = performance.now()
+    t.equal(await server.stop(), 0)
+    t.ok(performance.now() - begin < 4000)
+    t.equal(says('cannot be applied') + says('waits for the store') + says('is applied'), 0)
+    t.equal(server.stderr, '')
+    const listed = (await deployment.cli(['user', 'list', '--json'])).stdout.trim().split('\n')
+    t.equal(listed.length, says('created a user'), 'what it says it has done is done')
+  },
+)
+
 t.test('a bad file ends the start, and names each fault', async (t) => {
   const folder = t.testdir({ empty: '' })
   const file = join(folder, 'seed.json')

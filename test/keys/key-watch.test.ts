@@ -1,5 +1,6 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { ensureKeys, type Keys, type KeyUse } from '../../src/keys/key-files.ts'
 import { watchKeys } from '../../src/keys/key-watch.ts'
@@ -8,6 +9,9 @@ import { keepRotating } from '../../src/keys/unattended.ts'
 import { refreshRingSettings, signingRingSettings } from '../../src/tokens/key-ring.ts'
 import { idsIn, passTime, ringFileOf, writtenRing } from '../support/key-rings.ts'
 import { until } from '../support/until.ts'
+
+/** How often a watch looks by itself. */
+const LOOK_EVERY_MS = 1000
 
 /** A KEYS_DIR, and what is seen of it. */
 async function watched(t: Test) {
@@ -106,6 +110,7 @@ test('a watch that is closed while somebody asks lets go', async (t) => {
   await t.resolves(asked)
   const known = watch.signing.published
   await generate(ring('signing'))
+  await sleep(2 * LOOK_EVERY_MS)
   t.equal(watch.signing.published, known)
 })
 

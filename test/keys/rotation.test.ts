@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import {
   copyFileSync,
   cpSync,
@@ -36,6 +36,7 @@ import { idsIn, passTime, ringFileOf, writtenRing } from '../support/key-rings.t
 import { nextMessage } from '../support/next-message.ts'
 
 const ROTATOR = fileURLToPath(new URL('./rotator.js', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const IDLE = 3600
 
 /** A ring of a new KEYS_DIR, with a clock that goes on when it is told. */
@@ -204,6 +205,30 @@ for (const use of KEY_USES) {
     })
   })
 }
+
+test('a leak that two operators answer at once: one key is active, and it is there', async (t) => {
+  for (const alone of [false, true]) {
+    const { folder, options, settings, inUse, inState } = await newRing(t, 'refresh')
+    const { active: leaked } = await inUse()
+    if (alone) await generate(options)
+    // The other one’s command runs from end to end when this one has its heir, and before it reads the ring again.
+    let looks = 0
+    let other: ReturnType<typeof spawnSync> | undefined
+    const clock = () => {
+      looks += 1
+      if (!other && looks > 1 && inState('next').length > 0) {
+        const args = [MAIN, 'keys', 'rotate', '--emergency', '--use', 'refresh', '--yes']
+        other = spawnSync(process.execPath, args, { env: { ...process.env, KEYS_DIR: folder } })
+      }
+      return Date.now()
+    }
+    await replaceLeaked({ folder, use: 'refresh', settings, clock }, alone ? leaked : undefined)
+    t.equal(other?.status, 0, String(other?.stderr))
+    await t.resolves(loadKeys(folder), 'a server can start')
+    t.equal(inState('active').length, 1)
+    t.ok(inState('retired').includes(leaked))
+  }
+})
 
 test('the longest life under a secret counts, though it has been shortened before it is followed', async (t) => {
   const { options, pass, settings, inUse } = await newRing(t, 'refresh')
