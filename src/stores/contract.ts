@@ -195,7 +195,13 @@ export interface Counting {
   readonly windowMs: number
   /** An attempt that is not settled within this time, because its server died, counts as failed. */
   readonly pendingMs: number
+  /** Attempts of one batch are pending together, until `pendingMs` after the last of them; the first, unless named. */
+  readonly batch?: Batch
 }
+
+/** A batch that comes round again must have been over before: so there are three. */
+export const BATCHES = [0, 1, 2] as const
+export type Batch = (typeof BATCHES)[number]
 
 /** Why an attempt may not be made, and by which of its charges. */
 export interface Refusal {
@@ -215,8 +221,12 @@ export interface AttemptStore {
    * @returns the refusal, `spent` before `pending`; `undefined` when the attempt may be made.
    */
   reserve(charges: readonly Charge[], counting: Counting): Promise<Refusal | undefined>
-  /** Says what became of an attempt: `failed` leaves the charges, `given_back` takes them away. */
-  settle(charges: readonly Charge[], outcome: 'failed' | 'given_back'): Promise<void>
+  /**
+   * Says what became of an attempt: `failed` leaves the charges, `given_back` takes them away.
+   *
+   * @param batch the one that it was reserved in.
+   */
+  settle(charges: readonly Charge[], outcome: 'failed' | 'given_back', batch?: Batch): Promise<void>
   /** Charges a failure that has happened, as far as there is room for it. @returns the refusal where there is none. */
   count(charge: Charge, windowMs: number): Promise<Refusal | undefined>
   /** Empties all counters of the subject. @returns false when there was nothing in them. */

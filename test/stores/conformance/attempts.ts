@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Charge, Refusal, Store } from '../../../src/stores/contract.ts'
+import type { Batch, Charge, Refusal, Store } from '../../../src/stores/contract.ts'
 import { until } from '../../support/until.ts'
 import { someUser } from '../records.ts'
 
@@ -93,6 +93,28 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     await until('it is spent', async () => (await other.attempts.reserve(one, MINUTE))?.state === 'spent')
     await attempts.settle(one, 'given_back')
     t.equal(await attempts.reserve(one, MINUTE), undefined, 'a late word is still heard')
+  })
+
+  await t.test('nor does it stay pending while others come and go', async (t) => {
+    const one = [charge(2)]
+    await attempts.reserve(one, { windowMs: 60_000, pendingMs: 300 })
+    const others = async (batch: Batch) => {
+      const refusal = await other.attempts.reserve(one, { ...MINUTE, batch })
+      if (!refusal) await attempts.settle(one, 'given_back', batch)
+      return refusal
+    }
+    const end = performance.now() + 600
+    while (performance.now() < end) {
+      t.equal(await others(1), undefined)
+      await sleep(20)
+    }
+    t.equal(await attempts.reserve(one, { ...MINUTE, batch: 2 }), undefined)
+    t.strictSame(stateOf(await others(1)), [0, 'pending'])
+    await attempts.settle(one, 'failed', 2)
+    t.strictSame(stateOf(await others(1)), [0, 'spent'])
+    const another = [{ ...one[0]!, counter: 'another' }]
+    await attempts.reserve(another, MINUTE)
+    t.strictSame(stateOf(await others(1)), [0, 'spent'], 'nor by another counter of the subject')
   })
 
   await t.test('a window ends, and what is settled later changes nothing', async (t) => {
