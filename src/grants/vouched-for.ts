@@ -106,6 +106,11 @@ async function freeName({ store, audit }: TokenServices, { username, sub }: Vouc
   if (!holder || holder.sub === sub) return
   if (holder.passwordHash !== undefined)
     throw unusable('a name that has a password here since it was asked about')
+  // A renaming that broke off leaves a user under two names. It is this one that goes.
+  if (usernameKey(holder.username) !== usernameKey(username)) {
+    await store.users.rename({ sub: holder.sub, username }, holder.username)
+    return
+  }
   if ((await store.users.rename(holder, holder.sub)) !== 'renamed') return
   audit({ event: 'user.changed', actor: 'server', sub: holder.sub, changed: ['username'], reason: REASON })
 }

@@ -73,7 +73,10 @@ export interface UserStore {
    * @returns false when there is no such user.
    */
   change(sub: string, change: UserChange, epoch?: number): Promise<boolean>
-  /** Gives the user another name, and sets the old one free. */
+  /**
+   * Gives the user another name, and sets the one before free: the one that is in the record, and the one in `user`,
+   * which is another one where the user was renamed meanwhile, or a renaming broke off. The networks known under a name go with it.
+   */
   rename(
     user: Pick<User, 'sub' | 'username'>,
     username: string,

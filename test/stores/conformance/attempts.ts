@@ -188,6 +188,16 @@ export async function testNetworks(t: Test, store: Store, other: Store): Promise
     t.equal(await isKnown(name, 'b'), true)
   })
 
+  await t.test('until the name is another’s', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    await store.networks.note(user.username, 'a', memory)
+    await other.users.rename(user, user.username.toUpperCase())
+    t.equal(await isKnown(user.username, 'a'), true, 'not by another spelling')
+    await other.users.rename(user, `Married ${user.sub}`)
+    t.equal(await isKnown(user.username, 'a'), false)
+  })
+
   await t.test('until the user is deleted', async (t) => {
     const user = someUser()
     await store.users.create(user)
