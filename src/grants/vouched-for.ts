@@ -57,6 +57,8 @@ async function begin(services: TokenServices, asked: VouchedFor): Promise<Verifi
   if (created === 'sub_taken' && (await store.clients.find(sub)))
     throw unusable('a sub that is the identifier of a client')
   if (created !== 'created') return undefined
+  // Of those who make one user at the same moment, all hear that they did: the record is of one of them.
+  if ((await store.users.find(sub))?.epoch !== user.epoch) return undefined
   audit({ event: 'user.created', actor: 'server', sub, reason: REASON })
   return { user }
 }
