@@ -103,8 +103,10 @@ export interface NewFamily {
   readonly sender: Sender
   readonly idleMs: number
   readonly maxMs: number
-  /** How many sessions the user may have with this one; 0 or none for any number. */
+  /** How many sessions the user may have with this one; 0 or none for any number. Brief ones do not count. */
   readonly maxSessions?: number
+  /** See {@link Family}: it ends no other session, nor is it ever ended for one. */
+  readonly isBrief?: boolean
 }
 
 /** What became of a sign-in. */

@@ -1,7 +1,7 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
 import type { Connection, RedisClient } from './connection.ts'
-import { networksKey, nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
+import { briefSessionsKey, networksKey, nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
@@ -146,7 +146,10 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
 
     // The record first: from then on every session of the user is refused, whatever becomes of the name.
     async delete(user) {
-      const deleted = await durably((redis) => redis.del(keyOf(user.sub), sessionsKey(userLocator(user.sub))))
+      const locator = userLocator(user.sub)
+      const deleted = await durably((redis) =>
+        redis.del(userKey(locator), sessionsKey(locator), briefSessionsKey(locator)),
+      )
       await ask((redis) => redis.del(networksKey(user.username)))
       await ask((redis) => redis.usernameRelease(USERNAMES_KEY, usernameKey(user.username), user.sub))
       return deleted > 0
