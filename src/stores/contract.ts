@@ -74,8 +74,8 @@ export interface UserStore {
    */
   change(sub: string, change: UserChange, epoch?: number): Promise<boolean>
   /**
-   * Gives the user another name, and sets the one before free: the one that is in the record, and the one in `user`,
-   * which is another one where the user was renamed meanwhile, or a renaming broke off. The networks known under a name go with it.
+   * Gives the user another name, and sets the one before free: the one in the record, and the one in `user`, which is
+   * another where the user was renamed meanwhile or a renaming broke off. The networks known under them are forgotten.
    */
   rename(
     user: Pick<User, 'sub' | 'username'>,
