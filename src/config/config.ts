@@ -234,6 +234,8 @@ export function readConfig(environment: Environment): Config {
   for (const [key, variable] of Object.entries(VARIABLES)) values[key] = read(variable as Variable<unknown>)
   const effective = values as { [K in keyof typeof VARIABLES]: ReturnType<(typeof VARIABLES)[K]['read']> }
 
+  const isInFile = (name: string) => environment[`${name}_FILE`] !== undefined
+
   const { host, port, managementHost, managementPort, refreshTokenIdleTtl, refreshTokenMaxTtl } = effective
   if (port !== undefined && port !== 0 && port === managementPort && host === managementHost) {
     faults.push('MANAGEMENT_PORT is also PORT: health and metrics must not be on the public listener')
@@ -246,12 +248,18 @@ export function readConfig(environment: Environment): Config {
   if (port === 0 && environment.ISSUER === undefined && environment.ISSUER_FILE === undefined) {
     faults.push('ISSUER must be given when PORT is 0: its default is made of the port')
   }
-  for (const name of ['VERIFY_WEBHOOK', 'AUDIT_WEBHOOK']) {
-    const [url, secret] = [`${name}_URL`, `${name}_SECRET`]
-    if (isGiven(environment, url) && !isGiven(environment, secret))
-      faults.push(`${secret} must be given with ${url}`)
-    if (isGiven(environment, secret) && !isGiven(environment, url))
-      faults.push(`${url} must be given with ${secret}`)
+  for (const kind of ['verifyWebhook', 'auditWebhook'] as const) {
+    const pair = [`${kind}Url`, `${kind}Secret`] as const
+    const [url, secret] = pair.map((key) => VARIABLES[key].name)
+    // What is wrong has been given, and says so itself.
+    const [hasUrl, hasSecret] = pair.map((key) => effective[key] !== '' || isInFile(VARIABLES[key].name))
+    if (hasUrl && !hasSecret) faults.push(`${secret} must be given with ${url}`)
+    if (hasSecret && !hasUrl) faults.push(`${url} must be given with ${secret}`)
+    for (const key of pair) {
+      const { name } = VARIABLES[key]
+      if (effective[key] === '' && isInFile(name))
+        faults.push(`${name} is empty in the file that ${name}_FILE names`)
+    }
   }
   if (faults.length > 0) throw new ConfigError(faults)
   const { url, location } = effective.storeUrl
@@ -280,10 +288,6 @@ function variable<T>(
   read: (text: string) => T,
 ): Variable<T> {
   return { name, fallback, meaning, read }
-}
-
-function isGiven(environment: Environment, name: string): boolean {
-  return Boolean(environment[name]) || environment[`${name}_FILE`] !== undefined
 }
 
 /**

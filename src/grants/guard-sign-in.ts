@@ -1,5 +1,6 @@
 import { MEMORY, networkDigests } from '../accounts/known-network.ts'
 import { OAuthError, ThrottledError } from '../oauth/errors.ts'
+import { BATCHES, type Batch } from '../stores/contract.ts'
 import type { TokenServices } from './grant.ts'
 import { type Budget, type BudgetCharge, chargesOf } from './sign-in-budgets.ts'
 
@@ -16,6 +17,12 @@ export interface GuardedSignIn {
   /** The IPv4 /24 or IPv6 /48. */
   readonly network: string
   readonly onThrottled: (budget: Budget) => void
+}
+
+/** What a sign-in is charged to, to be settled. */
+interface Reserved {
+  readonly charges: readonly BudgetCharge[]
+  readonly batch: Batch
 }
 
 /**
@@ -36,7 +43,7 @@ export async function guardSignIn<T>(
 ): Promise<T> {
   const { store, settings, signInLines } = services
   const digests = networkDigests(services.refreshSecrets, username, prefix)
-  const counting = { windowMs: 1000 * settings.signInFailureWindow, pendingMs: PENDING_MS }
+  const windowMs = 1000 * settings.signInFailureWindow
 
   const recall = () => store.networks.isKnown(username, digests.all, MEMORY.ms)
   let isKnown = await recall()
@@ -46,19 +53,21 @@ export async function guardSignIn<T>(
     isKnown ||= !isFirst && (await recall())
     isFirst = false
     const charges = chargesOf(settings, { username, prefix, network, isKnown })
-    const refusal = await store.attempts.reserve(charges, counting)
-    if (!refusal) return charges
+    // By this server's clock: only that a batch is over before it comes round again matters, not when it begins.
+    const batch = BATCHES[Math.floor(Date.now() / PENDING_MS) % BATCHES.length]!
+    const refusal = await store.attempts.reserve(charges, { windowMs, pendingMs: PENDING_MS, batch })
+    if (!refusal) return { charges, batch }
     const refusing = charges[refusal.at]!
     if (refusal.state === 'pending') return { wait: nameOf(refusing) }
     onThrottled(refusing.budget)
     throw new ThrottledError(Math.max(1, Math.ceil(refusal.retryAfterMs / 1000)))
   }
   const names = chargesOf(settings, { username, prefix, network, isKnown }).map(nameOf)
-  const charges = await signInLines.pass<BudgetCharge[]>(names, reserve)
+  const { charges, batch } = await signInLines.pass<Reserved>(names, reserve)
 
   const settle = async (outcome: 'failed' | 'given_back') => {
     // The answer is known. What cannot be settled counts as failed, and ends with its window.
-    await store.attempts.settle(charges, outcome).catch(() => undefined)
+    await store.attempts.settle(charges, outcome, batch).catch(() => undefined)
     signInLines.wake(charges.map(nameOf))
   }
   try {

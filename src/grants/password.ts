@@ -52,7 +52,8 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
       idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
       maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
       // Nor does it end one that can.
-      maxSessions: mayRefresh ? settings.maxSessionsPerUser : 0,
+      isBrief: !mayRefresh,
+      maxSessions: settings.maxSessionsPerUser,
     })
     if (!begun) throw refused('the account changed meanwhile')
 

@@ -19,7 +19,8 @@ export const ACCOUNT_WIDE_FACTOR = 5
 export const NEWCOMER_FACTOR = 10
 
 /** The budgets, by the names under which the audit log and docs/guessing-defence.md know them. */
-export type Budget = 'account_network' | 'account' | 'network' | 'total'
+export const BUDGETS = ['account_network', 'account', 'network', 'total'] as const
+export type Budget = (typeof BUDGETS)[number]
 
 /** Whose sign-in, and from where. */
 export interface SignInAttempt {

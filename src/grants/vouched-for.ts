@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { newEpoch, type User, usernameKey } from '../accounts/user.ts'
 import { UnavailableError } from '../oauth/errors.ts'
 import type { UserChange } from '../stores/contract.ts'
+import { createUser } from '../stores/subjects.ts'
 import type { Question, Verdict } from '../webhooks/verify-webhook.ts'
 import type { TokenServices } from './grant.ts'
 import { refusal, type VerifiedUser, verifyHere } from './verified-user.ts'
@@ -41,8 +42,6 @@ export async function admitVouchedFor(services: TokenServices, asked: VouchedFor
 async function begin(services: TokenServices, asked: VouchedFor): Promise<VerifiedUser | undefined> {
   const { store, audit } = services
   const { sub, claims = {}, username } = asked
-  // RFC 9068 section 5: a client's own tokens have its identifier as their sub.
-  if (await store.clients.find(sub)) throw unusable('a sub that is the identifier of a client')
   const user: User = {
     sub,
     username: username.normalize('NFC'),
@@ -52,9 +51,14 @@ async function begin(services: TokenServices, asked: VouchedFor): Promise<Verifi
     epoch: newEpoch(),
     createdAt: Date.now(),
   }
-  const created = await store.users.create(user)
+  const created = await createUser(store, user)
   if (created === 'username_taken') await freeName(services, asked)
+  // RFC 9068 section 5: a client's own tokens have its identifier as their sub.
+  if (created === 'sub_taken' && (await store.clients.find(sub)))
+    throw unusable('a sub that is the identifier of a client')
   if (created !== 'created') return undefined
+  // Of those who make one user at the same moment, all hear that they did: the record is of one of them.
+  if ((await store.users.find(sub))?.epoch !== user.epoch) return undefined
   audit({ event: 'user.created', actor: 'server', sub, reason: REASON })
   return { user }
 }
@@ -104,6 +108,11 @@ async function freeName({ store, audit }: TokenServices, { username, sub }: Vouc
   if (!holder || holder.sub === sub) return
   if (holder.passwordHash !== undefined)
     throw unusable('a name that has a password here since it was asked about')
+  // A renaming that broke off leaves a user under two names. It is this one that goes.
+  if (usernameKey(holder.username) !== usernameKey(username)) {
+    await store.users.rename({ sub: holder.sub, username }, holder.username)
+    return
+  }
   if ((await store.users.rename(holder, holder.sub)) !== 'renamed') return
   audit({ event: 'user.changed', actor: 'server', sub: holder.sub, changed: ['username'], reason: REASON })
 }

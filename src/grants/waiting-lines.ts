@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { UnavailableError } from '../oauth/errors.ts'
+import { ThrottledError, UnavailableError } from '../oauth/errors.ts'
 
-/** Attempts that may wait at once, in all lines of this server. */
-const MAX_WAITING = 1000
+/** Attempts that may wait in one line, so that none shuts out those of the others. */
+const MAX_WAITING = 100
 const PATIENCE_MS = 5000
 /** How often the first in line looks whether another server has given something back. */
 const LOOK_AGAIN_MS = 50
@@ -17,7 +17,7 @@ export interface WaitingLines {
    *
    * @param names of what is asked for, those that fewest others ask for first.
    * @param ask says whether it has to wait, and for which of the names.
-   * @throws {UnavailableError} when too many wait, or it took too long.
+   * @throws {UnavailableError} when too many wait for the same, or it took too long.
    */
   pass<T extends object>(names: readonly string[], ask: () => Promise<Asked<T>>): Promise<T>
   /** Lets those that are first in the lines of these names ask again at once. */
@@ -34,7 +34,6 @@ interface Line {
 
 export function createWaitingLines(): WaitingLines {
   const lines = new Map<string, Line>()
-  let waiting = 0
 
   async function pass<T extends object>(
     names: readonly string[],
@@ -49,6 +48,8 @@ export function createWaitingLines(): WaitingLines {
       isOver: false,
       wake: () => undefined,
     }
+    // Who is first is one more than those who wait.
+    if (line.length > MAX_WAITING) throw new UnavailableError('Too many sign-ins are waiting')
     lines.set(name, line)
     const ahead = line.last
     let leave: () => void = () => undefined
@@ -73,7 +74,8 @@ export function createWaitingLines(): WaitingLines {
       }
       throw new UnavailableError('Too many sign-ins are waiting')
     } catch (error) {
-      line.isOver = true
+      // A slow store, or patience at its end, says nothing of what the next one will hear.
+      if (error instanceof ThrottledError) line.isOver = true
       throw error
     } finally {
       line.length -= 1
@@ -83,15 +85,7 @@ export function createWaitingLines(): WaitingLines {
   }
 
   return {
-    async pass(names, ask) {
-      if (waiting >= MAX_WAITING) throw new UnavailableError('Too many sign-ins are waiting')
-      waiting += 1
-      try {
-        return await pass(names, ask, performance.now() + PATIENCE_MS, 0)
-      } finally {
-        waiting -= 1
-      }
-    },
+    pass: (names, ask) => pass(names, ask, performance.now() + PATIENCE_MS, 0),
     wake(names) {
       for (const name of names) lines.get(name)?.wake()
     },

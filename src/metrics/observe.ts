@@ -2,6 +2,7 @@ import type { PasswordHashing } from '../accounts/password-hashing.ts'
 import type { Audit } from '../audit/event.ts'
 import type { FailureThrottle } from '../grants/failure-throttle.ts'
 import type { RequestNotes } from '../grants/grant.ts'
+import { BUDGETS } from '../grants/sign-in-budgets.ts'
 import { ThrottledError, UnavailableError } from '../oauth/errors.ts'
 import { aroundStore } from '../stores/around-store.ts'
 import type { Store } from '../stores/contract.ts'
@@ -51,7 +52,7 @@ export function timeHashing(hashing: PasswordHashing, metrics: Metrics): Passwor
 }
 
 /** The budgets whose use-up an audit event tells of; one that is not in this list counts as `other`. */
-const SIGN_IN_BUDGETS = new Set(['account_network', 'account', 'network', 'total'])
+const SIGN_IN_BUDGETS = new Set<string>(BUDGETS)
 
 /** The same audit, its events counted by name. */
 export function countAudit(audit: Audit, metrics: Metrics): Audit {

@@ -73,7 +73,10 @@ export interface UserStore {
    * @returns false when there is no such user.
    */
   change(sub: string, change: UserChange, epoch?: number): Promise<boolean>
-  /** Gives the user another name, and sets the old one free. */
+  /**
+   * Gives the user another name, and sets the one before free: the one in the record, and the one in `user`, which is
+   * another where the user was renamed meanwhile or a renaming broke off. The networks known under them are forgotten.
+   */
   rename(
     user: Pick<User, 'sub' | 'username'>,
     username: string,
@@ -100,8 +103,10 @@ export interface NewFamily {
   readonly sender: Sender
   readonly idleMs: number
   readonly maxMs: number
-  /** How many sessions the user may have with this one; 0 or none for any number. */
+  /** How many sessions the user may have with this one; 0 or none for any number. Brief ones do not count. */
   readonly maxSessions?: number
+  /** See {@link Family}: it ends no other session, nor is it ever ended for one. */
+  readonly isBrief?: boolean
 }
 
 /** What became of a sign-in. */
@@ -195,7 +200,13 @@ export interface Counting {
   readonly windowMs: number
   /** An attempt that is not settled within this time, because its server died, counts as failed. */
   readonly pendingMs: number
+  /** Attempts of one batch are pending together, until `pendingMs` after the last of them; the first, unless named. */
+  readonly batch?: Batch
 }
+
+/** A batch that comes round again must have been over before: so there are three. */
+export const BATCHES = [0, 1, 2] as const
+export type Batch = (typeof BATCHES)[number]
 
 /** Why an attempt may not be made, and by which of its charges. */
 export interface Refusal {
@@ -215,8 +226,12 @@ export interface AttemptStore {
    * @returns the refusal, `spent` before `pending`; `undefined` when the attempt may be made.
    */
   reserve(charges: readonly Charge[], counting: Counting): Promise<Refusal | undefined>
-  /** Says what became of an attempt: `failed` leaves the charges, `given_back` takes them away. */
-  settle(charges: readonly Charge[], outcome: 'failed' | 'given_back'): Promise<void>
+  /**
+   * Says what became of an attempt: `failed` leaves the charges, `given_back` takes them away.
+   *
+   * @param batch the one that it was reserved in.
+   */
+  settle(charges: readonly Charge[], outcome: 'failed' | 'given_back', batch?: Batch): Promise<void>
   /** Charges a failure that has happened, as far as there is room for it. @returns the refusal where there is none. */
   count(charge: Charge, windowMs: number): Promise<Refusal | undefined>
   /** Empties all counters of the subject. @returns false when there was nothing in them. */

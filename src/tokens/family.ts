@@ -23,6 +23,8 @@ export interface Family {
   readonly userEpoch: number
   /** The client's epoch at sign-in, likewise. */
   readonly clientEpoch: number
+  /** It cannot be refreshed, hence is over with its access token, and not counted among the user's sessions. */
+  readonly isBrief?: boolean
   /** Set when the family was ended before its time. The record stays as a tombstone until `expiresAt`. */
   readonly revoked?: { readonly reason: RevocationReason; readonly at: number }
   /** Where the last rotation came from. */

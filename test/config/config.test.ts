@@ -253,7 +253,20 @@ test('webhooks: an address and a secret, or neither', async (t) => {
     t.strictSame(faultsOf(t, { [url]: 'https://a.example' }), [`${secret} must be given with ${url}`])
     t.strictSame(faultsOf(t, { [secret]: WHSEC }), [`${url} must be given with ${secret}`])
     t.strictSame(faultsOf(t, { [url]: '', [secret]: '' }), [], 'empty is none')
-    const dir = t.testdir({ secret: `${WHSEC}\n` })
+    t.strictSame(faultsOf(t, { [url]: 'https://a.example', [secret]: '' }), [
+      `${secret} must be given with ${url}`,
+    ])
+    t.strictSame(faultsOf(t, { [url]: '', [secret]: WHSEC }), [`${url} must be given with ${secret}`])
+    const dir = t.testdir({ secret: `${WHSEC}\n`, empty: '\n' })
+    const empty = join(dir, 'empty')
+    for (const [given, emptied] of [
+      [{ [url]: 'https://a.example' }, secret],
+      [{ [secret]: WHSEC }, url],
+    ] as const) {
+      t.strictSame(faultsOf(t, { ...given, [`${emptied}_FILE`]: empty }), [
+        `${emptied} is empty in the file that ${emptied}_FILE names`,
+      ])
+    }
     const fromFile = { [url]: 'https://a.example', [`${secret}_FILE`]: join(dir, 'secret') }
     t.strictSame(faultsOf(t, fromFile), [])
     t.notMatch(JSON.stringify(describeConfig(readConfig(fromFile))), 'whsec_', 'it is not shown')

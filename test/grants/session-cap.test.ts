@@ -14,6 +14,8 @@ for (const kind of STORE_KINDS) {
     const { url } = server
     const client = { client_id: 'ada' }
 
+    const brief = await signIn(url, { ...ada, client_id: 'brief' })
+    for (let i = 0; i < 4; i += 1) await signIn(url, { ...ada, client_id: 'brief' })
     const first = await signIn(url, ada)
     const second = await signIn(url, ada)
     const refreshed = await refresh(url, first.refresh_token, client)
@@ -37,6 +39,7 @@ for (const kind of STORE_KINDS) {
       .split('\n')
       .map((line) => JSON.parse(line))
     const states = new Map(rows.map(({ id, state }) => [id, state]))
+    t.equal(states.get(sidOf(brief)), 'active', 'what does not count is listed, and not ended either')
     t.strictSame(
       [...sessions, sidOf(third)].map((sid) => states.get(sid)),
       ['revoked (cap)', 'active', 'active'],

@@ -1,8 +1,19 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { open } from 'lmdb'
 import { Webhook } from 'standardwebhooks'
 import t, { type Test } from 'tap'
-import { withoutAccess, withoutSessions } from '../../src/accounts/user.ts'
-import { auditEvent, auditEvents, deploy, STORE_KINDS, type StoreKind } from '../support/deployment.ts'
+import { userLocator, usernameKey, withoutAccess, withoutSessions } from '../../src/accounts/user.ts'
+import { openDatabases } from '../../src/stores/lmdb/store.ts'
+import { USERNAMES_KEY } from '../../src/stores/redis/keys.ts'
+import {
+  auditEvent,
+  auditEvents,
+  type Deployment,
+  deploy,
+  STORE_KINDS,
+  type StoreKind,
+} from '../support/deployment.ts'
 import { expectOAuthError, expectProblem } from '../support/expect.ts'
 import {
   type Answer,
@@ -44,6 +55,18 @@ async function setUp(t: Test, kind: StoreKind) {
     /** How often the receiver was asked about this name. */
     timesAsked: (username: string) =>
       receiver.received.filter(({ json }) => json.username === username).length,
+  }
+}
+
+/** As a server that died while it renamed the user would. */
+async function leaveBehind({ redis, cwd }: Deployment, username: string, sub: string): Promise<void> {
+  const name = usernameKey(username)
+  if (redis) {
+    await redis.cli('HSET', USERNAMES_KEY, name, sub)
+  } else {
+    const root = open({ path: join(cwd, 'data'), noSubdir: false, maxDbs: 16, overlappingSync: false })
+    await openDatabases(root).usernames.put(name, userLocator(sub))
+    await root.close()
   }
 }
 
@@ -218,6 +241,16 @@ for (const kind of STORE_KINDS) {
       await done(t, 'user', 'disable', 'first-holder')
       elsewhere.set('desk 2', ok('first-holder'))
       await isRefused(t, 'desk 2', 'and who stays disabled, by whatever name')
+    })
+
+    t.test('a name that a renaming left behind goes to its next owner', async (t) => {
+      elsewhere.set('mover', ok('mover-sub'))
+      const held = await signIn('mover')
+      await leaveBehind(deployment, 'left behind', 'mover-sub')
+      elsewhere.set('left behind', ok('successor'))
+      t.equal(subOf(await signIn('left behind')), 'successor')
+      t.ok(await continues(held), 'and the one before keeps the sessions')
+      t.equal(subOf(await signIn('mover')), 'mover-sub', 'and the name')
     })
 
     t.test('an account that changes while the webhook is asked', async (t) => {

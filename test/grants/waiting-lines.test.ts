@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createWaitingLines } from '../../src/grants/waiting-lines.ts'
+import { ThrottledError, UnavailableError } from '../../src/oauth/errors.ts'
 
 /** So much room, for those who ask; what is taken is given back by hand. */
 function room(name: string, size: number) {
@@ -74,7 +75,7 @@ t.test('a refusal is heard by all at once', async (t) => {
   let isOver = false
   const ask = async () => {
     await sleep(isOver ? 100 : 1)
-    if (isOver) throw new Error('refused')
+    if (isOver) throw new ThrottledError(1)
     return { wait: 'a' }
   }
   const waiting = Array.from({ length: 30 }, () => lines.pass(['a'], ask))
@@ -86,12 +87,36 @@ t.test('a refusal is heard by all at once', async (t) => {
   t.ok(performance.now() - begin < 2000, 'and not one after the other')
 })
 
-t.test('there is an end to the lines', async (t) => {
+t.test('trouble of one is not heard by the others', async (t) => {
+  const lines = createWaitingLines()
+  let [asking, mostAsking, left] = [0, 0, 1]
+  const ask = async () => {
+    asking += 1
+    mostAsking = Math.max(mostAsking, asking)
+    await sleep(5)
+    asking -= 1
+    if (left-- > 0) throw new UnavailableError('The store does not answer')
+    return {}
+  }
+  const outcomes = await Promise.allSettled(Array.from({ length: 30 }, () => lines.pass(['a'], ask)))
+  t.equal(outcomes.filter(({ status }) => status === 'rejected').length, 1)
+  t.equal(mostAsking, 1, 'they still ask one by one')
+})
+
+t.test('there is an end to each line, and to none by another', async (t) => {
   const lines = createWaitingLines()
   const full = room('a', 0)
-  const waiting = Array.from({ length: 1000 }, () => lines.pass(['a'], full.ask))
+  let isOver = false
+  const ask = () => (isOver ? Promise.resolve({ taken: 0 }) : full.ask())
+  const waiting = Array.from({ length: 101 }, () => lines.pass(['a'], ask))
+  const refused = Array.from({ length: 20 }, () => lines.pass(['a'], ask))
   const settled = Promise.allSettled(waiting)
-  await t.rejects(lines.pass(['b'], room('b', 1).ask), { name: 'UnavailableError' })
-  t.ok((await settled).every(({ status }) => status === 'rejected'))
-  t.match(await lines.pass(['b'], room('b', 1).ask), { taken: 1 }, 'then there is room again')
+  for (const one of refused) await t.rejects(one, { name: 'UnavailableError' })
+  t.match(await lines.pass(['b', 'a'], room('b', 1).ask), { taken: 1 }, 'others are not concerned')
+  isOver = true
+  t.ok(
+    (await settled).every(({ status }) => status === 'fulfilled'),
+    'nor those in the line',
+  )
+  t.match(await lines.pass(['a'], ask), { taken: 0 }, 'then there is room again')
 })

@@ -1,22 +1,27 @@
-import type { AttemptStore, Charge, Counting, Refusal } from '../contract.ts'
+import { type AttemptStore, BATCHES, type Charge, type Counting, type Refusal } from '../contract.ts'
 import type { Databases, Durably } from './store.ts'
 
 /** The counters of one subject. Times are milliseconds since 1970. */
 export interface AttemptRecord {
   /** The end of the window. */
   readonly expiresAt: number
-  /** When the last of the pending counts as failed. */
-  readonly pendingUntil: number
   readonly counters: Readonly<Record<string, Count>>
 }
 
 interface Count {
   /** Failed or pending. */
   readonly charged: number
-  readonly pending: number
+  readonly pending: readonly Pending[]
 }
 
-const EMPTY: Count = { charged: 0, pending: 0 }
+/** Those of one batch. */
+interface Pending {
+  readonly count: number
+  /** When the last of them counts as failed. */
+  readonly until: number
+}
+
+const EMPTY: Count = { charged: 0, pending: BATCHES.map(() => ({ count: 0, until: 0 })) }
 
 export function lmdbAttempts({ attempts }: Databases, durably: Durably): AttemptStore {
   function current(subject: string, now: number): AttemptRecord | undefined {
@@ -25,9 +30,8 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
   }
 
   function countOf({ subject, counter }: Charge, now: number): Count {
-    const record = current(subject, now)
-    const count = record?.counters[counter] ?? EMPTY
-    return record && now >= record.pendingUntil ? { ...count, pending: 0 } : count
+    const count = current(subject, now)?.counters[counter] ?? EMPTY
+    return { ...count, pending: count.pending.map((one) => (now < one.until ? one : { ...one, count: 0 })) }
   }
 
   function refusalOf(charges: readonly Charge[], now: number): Refusal | undefined {
@@ -36,7 +40,7 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
       const { charged, pending } = counts[at]!
       const isNewcomer = newcomers !== undefined && counts[newcomers.emptyAt]!.charged === 0
       if (charged < (isNewcomer ? newcomers.limit : limit)) return []
-      const state = pending > 0 ? 'pending' : 'spent'
+      const state = pending.some(({ count }) => count > 0) ? 'pending' : 'spent'
       return [{ at, state, retryAfterMs: (current(subject, now)?.expiresAt ?? now) - now }]
     })
     return refusals.find(({ state }) => state === 'spent') ?? refusals[0]
@@ -51,7 +55,7 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
 
   async function reserve(
     charges: readonly Charge[],
-    { windowMs, pendingMs }: Counting,
+    { windowMs, pendingMs, batch = 0 }: Counting,
   ): Promise<Refusal | undefined> {
     // Nobody needs a transaction to be refused.
     attempts.resetReadTxn()
@@ -64,15 +68,11 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
       for (const charge of charges) {
         const { charged, pending } = countOf(charge, now)
         const record = current(charge.subject, now)
-        put(
-          charge,
-          { charged: charged + 1, pending: pending + (pendingMs > 0 ? 1 : 0) },
-          {
-            expiresAt: record?.expiresAt ?? now + windowMs,
-            pendingUntil: pendingMs > 0 ? now + pendingMs : (record?.pendingUntil ?? 0),
-          },
-          now,
+        const taken = pending.map((one, at) =>
+          pendingMs > 0 && at === batch ? { count: one.count + 1, until: now + pendingMs } : one,
         )
+        const expiresAt = record?.expiresAt ?? now + windowMs
+        put(charge, { charged: charged + 1, pending: taken }, { expiresAt }, now)
       }
       return undefined
     })
@@ -81,7 +81,7 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
   return {
     reserve,
 
-    settle: (charges, outcome) =>
+    settle: (charges, outcome, batch = 0) =>
       durably(() => {
         const now = Date.now()
         for (const charge of charges) {
@@ -90,7 +90,9 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
           if (!record || charged === 0) continue
           const left = {
             charged: charged - (outcome === 'given_back' ? 1 : 0),
-            pending: Math.max(0, pending - 1),
+            pending: pending.map((one, at) =>
+              at === batch ? { ...one, count: Math.max(0, one.count - 1) } : one,
+            ),
           }
           put(charge, left, record, now)
         }

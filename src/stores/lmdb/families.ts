@@ -25,7 +25,8 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
   }
 
   /** Makes room for one more session. Who was counted before is listed, so that nothing that has ended is read again. */
-  function endBeyond({ id, userEpoch, maxSessions = 0 }: NewFamily, now: number): string[] {
+  function endBeyond({ id, userEpoch, maxSessions = 0, isBrief }: NewFamily, now: number): string[] {
+    if (isBrief) return []
     const locator = locatorOf(id)
     if (maxSessions === 0) {
       // What is not kept up would be wrong when it is needed again.
@@ -35,7 +36,10 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
     const listed = sessions.get(locator)?.map((id) => families.get(id)) ?? [...allOfUser(locator)]
     const living = listed
       .filter((family) => family !== undefined)
-      .filter(({ expiresAt, revoked, userEpoch: of }) => now < expiresAt && !revoked && of === userEpoch)
+      .filter(
+        ({ expiresAt, revoked, userEpoch: of, isBrief }) =>
+          now < expiresAt && !revoked && of === userEpoch && !isBrief,
+      )
       .sort((a, b) => b.rotatedAt - a.rotatedAt)
     const ended = living.splice(maxSessions - 1)
     for (const family of ended) {
@@ -64,6 +68,7 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
           expiresAt: Math.min(now + begun.idleMs, endsAt),
           userEpoch: begun.userEpoch,
           clientEpoch: begun.clientEpoch,
+          ...(begun.isBrief && { isBrief: true }),
           lastSender: begun.sender,
           replays: 0,
           lockstep: NO_LOCKSTEP,

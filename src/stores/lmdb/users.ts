@@ -59,7 +59,11 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
         if (!user) return 'gone'
         const owner = usernames.get(usernameKey(username))
         if (owner !== undefined && owner !== locator) return 'username_taken'
-        if (usernames.get(usernameKey(before)) === locator) void usernames.remove(usernameKey(before))
+        for (const name of [before, user.username].map(usernameKey)) {
+          if (name === usernameKey(username) || usernames.get(name) !== locator) continue
+          void usernames.remove(name)
+          void networks.remove(name)
+        }
         void usernames.put(usernameKey(username), locator)
         void users.put(locator, { ...user, username })
         return 'renamed'

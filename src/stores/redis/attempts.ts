@@ -1,12 +1,11 @@
-import type { AttemptStore, Charge, Refusal } from '../contract.ts'
+import type { AttemptStore, Charge, Counting, Refusal } from '../contract.ts'
 import type { Connection } from './connection.ts'
 import { attemptsKey } from './keys.ts'
 
 export function redisAttempts({ ask }: Connection): AttemptStore {
   async function reserve(
     charges: readonly Charge[],
-    windowMs: number,
-    pendingMs: number,
+    { windowMs, pendingMs, batch = 0 }: Counting,
   ): Promise<Refusal | undefined> {
     const { keys, placeOf } = keysOf(charges)
     const [at, pending, retryAfterMs] = await ask((redis) =>
@@ -15,6 +14,7 @@ export function redisAttempts({ ask }: Connection): AttemptStore {
         ...keys,
         windowMs,
         pendingMs,
+        batch + 1,
         ...charges.flatMap(({ subject, counter, limit, newcomers }) => [
           placeOf(subject),
           counter,
@@ -28,21 +28,22 @@ export function redisAttempts({ ask }: Connection): AttemptStore {
   }
 
   return {
-    reserve: (charges, { windowMs, pendingMs }) => reserve(charges, windowMs, pendingMs),
+    reserve,
 
-    async settle(charges, outcome) {
+    async settle(charges, outcome, batch = 0) {
       const { keys, placeOf } = keysOf(charges)
       await ask((redis) =>
         redis.attemptSettle(
           keys.length,
           ...keys,
           outcome === 'given_back' ? 1 : 0,
+          batch + 1,
           ...charges.flatMap(({ subject, counter }) => [placeOf(subject), counter]),
         ),
       )
     },
 
-    count: (charge, windowMs) => reserve([charge], windowMs, 0),
+    count: (charge, windowMs) => reserve([charge], { windowMs, pendingMs: 0 }),
 
     async forget(subject) {
       return (await ask((redis) => redis.del(attemptsKey(subject)))) === 1

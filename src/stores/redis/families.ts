@@ -4,13 +4,25 @@ import type { FamilyStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
 import { countExpiring } from './count-expiring.ts'
 import { fieldsOf, fieldsOfHeld, viewOf } from './family-record.ts'
-import { FAMILY_PATTERN, familyKey, idOfKey, indexMember, sessionsKey, userKey } from './keys.ts'
+import {
+  briefSessionsKey,
+  FAMILY_PATTERN,
+  familyKey,
+  idOfKey,
+  indexMember,
+  sessionsKey,
+  userKey,
+} from './keys.ts'
 
 /** Sessions looked at for one listing; the index knows when each expires, not when it was last used. */
 const MAX_LOOKED_AT = 10_000
 
 /** Each further round means that others began and ended sessions of the user in between. */
 const MAX_ROUNDS = 50
+
+/** Of brief families there may be any number, so they are not where others are counted. */
+const indexKey = ({ isBrief }: { readonly isBrief?: boolean }, locator: string) =>
+  isBrief ? briefSessionsKey(locator) : sessionsKey(locator)
 
 export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
   return {
@@ -22,13 +34,13 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
             3 + others.length,
             familyKey(begun.id),
             userKey(locator),
-            sessionsKey(locator),
+            indexKey(begun, locator),
             ...others.map((member) => familyKey(locator + member)),
             begun.userEpoch,
             begun.idleMs,
             begun.maxMs,
             indexMember(begun.id),
-            begun.maxSessions ?? 0,
+            begun.isBrief ? 0 : (begun.maxSessions ?? 0),
             others.length,
             ...others,
             ...fieldsOf(begun),
@@ -85,7 +97,7 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
       const adopted = await durably((redis) =>
         redis.familyAdopt(
           familyKey(family.id),
-          sessionsKey(locator),
+          indexKey(family, locator),
           family.generation,
           Math.round(family.expiresAt),
           indexMember(family.id),
@@ -112,8 +124,12 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
     },
 
     async listOfUser(locator, limit) {
-      const members = await ask((redis) => redis.zrevrange(sessionsKey(locator), 0, MAX_LOOKED_AT - 1))
-      const ids = members.map((member) => locator + member)
+      const members = await Promise.all(
+        [sessionsKey(locator), briefSessionsKey(locator)].map((key) =>
+          ask((redis) => redis.zrevrange(key, 0, MAX_LOOKED_AT - 1)),
+        ),
+      )
+      const ids = members.flat().map((member) => locator + member)
       const found = await Promise.all(
         ids.map(
           async (id) =>

@@ -13,6 +13,7 @@ export function fieldsOf({ sender, ...family }: Omit<NewFamily, 'id' | 'idleMs' 
   return [
     ...['c', family.clientId, 'u', String(family.userEpoch), 'k', String(family.clientEpoch)],
     ...['n', sender.network, 'd', sender.agent],
+    ...(family.isBrief ? ['b', '1'] : []),
     ...inPieces('s', family.scope.join(' ')),
     ...inPieces('a', family.audience.join(' ')),
   ]
@@ -72,6 +73,7 @@ function familyOf(id: string, expiresAt: number, flat: readonly string[]): Famil
     expiresAt,
     userEpoch: number('u'),
     clientEpoch: number('k'),
+    ...(fields.has('b') && { isBrief: true }),
     ...(reason && { revoked: { reason, at: number('z') } }),
     lastSender: { network: fields.get('n') ?? '', agent: fields.get('d') ?? '' },
     replays: number('y'),

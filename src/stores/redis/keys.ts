@@ -13,6 +13,8 @@ export const idOfKey = (key: string) => key.slice('pawl:f:'.length).replace(/[{}
 export const indexMember = (id: string) => id.slice(locatorOf(id).length)
 export const userKey = (locator: string) => `pawl:u:{${locator}}`
 export const sessionsKey = (locator: string) => `pawl:s:{${locator}}`
+/** The index of those that do not count. */
+export const briefSessionsKey = (locator: string) => `pawl:b:{${locator}}`
 /** All in one slot, so that one script can hold an attempt against all its budgets. */
 export const attemptsKey = (subject: string) => `pawl:a:{a}${subject}`
 export const networksKey = (username: string) => `pawl:n:${usernameKey(username)}`

@@ -1,7 +1,7 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
 import type { Connection, RedisClient } from './connection.ts'
-import { networksKey, nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
+import { briefSessionsKey, networksKey, nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
@@ -50,6 +50,13 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
     if (found?.sub !== user.sub || usernameKey(found.username) !== name) return false
     await durably((redis) => redis.recordChange(keyOf(user.sub), ...fieldsOf(user)))
     return true
+  }
+
+  /** Sets a name of the user free. Its networks go before, and never those of the next who has it. */
+  async function release(username: string, sub: string): Promise<void> {
+    if ((await ask((redis) => redis.hget(USERNAMES_KEY, usernameKey(username)))) !== sub) return
+    await ask((redis) => redis.del(networksKey(username)))
+    await ask((redis) => redis.usernameRelease(USERNAMES_KEY, usernameKey(username), sub))
   }
 
   /** Creates users none of whom shares a name or a `sub` with another. */
@@ -121,26 +128,28 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
 
     // The new name first, then the record, then the old name: left half done it has two names, and the next one mends it.
     async rename({ sub, username: before }, username) {
-      const [from, to] = [usernameKey(before), usernameKey(username)]
-      if (from !== to) {
-        const taken = await durably((redis) => redis.hsetnx(USERNAMES_KEY, to, sub))
-        const owner = taken === 1 ? sub : await ask((redis) => redis.hget(USERNAMES_KEY, to))
-        if (owner !== sub) {
-          // A name whose user has no record is that of a deleted user.
-          if (owner === null || (await find(keyOf(owner)))) return 'username_taken'
-          const replaced = await durably((redis) => redis.usernameReplace(USERNAMES_KEY, to, owner, sub))
-          if (replaced === 0) return 'username_taken'
-        }
+      const own = (await find(keyOf(sub)))?.username ?? before
+      const to = usernameKey(username)
+      const taken = await durably((redis) => redis.hsetnx(USERNAMES_KEY, to, sub))
+      const owner = taken === 1 ? sub : await ask((redis) => redis.hget(USERNAMES_KEY, to))
+      if (owner !== sub) {
+        // A name whose user has no record is that of a deleted user.
+        if (owner === null || (await find(keyOf(owner)))) return 'username_taken'
+        const replaced = await durably((redis) => redis.usernameReplace(USERNAMES_KEY, to, owner, sub))
+        if (replaced === 0) return 'username_taken'
       }
       const changed = await durably((redis) => redis.recordChange(keyOf(sub), ...fieldsOf({ username })))
-      const obsolete = changed === 1 ? from : to
-      if (from !== to) await ask((redis) => redis.usernameRelease(USERNAMES_KEY, obsolete, sub))
+      const obsolete = changed === 1 ? [before, own].filter((name) => usernameKey(name) !== to) : [username]
+      for (const name of obsolete) await release(name, sub)
       return changed === 1 ? 'renamed' : 'gone'
     },
 
     // The record first: from then on every session of the user is refused, whatever becomes of the name.
     async delete(user) {
-      const deleted = await durably((redis) => redis.del(keyOf(user.sub), sessionsKey(userLocator(user.sub))))
+      const locator = userLocator(user.sub)
+      const deleted = await durably((redis) =>
+        redis.del(userKey(locator), sessionsKey(locator), briefSessionsKey(locator)),
+      )
       await ask((redis) => redis.del(networksKey(user.username)))
       await ask((redis) => redis.usernameRelease(USERNAMES_KEY, usernameKey(user.username), user.sub))
       return deleted > 0

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Charge, Refusal, Store } from '../../../src/stores/contract.ts'
+import type { Batch, Charge, Refusal, Store } from '../../../src/stores/contract.ts'
 import { until } from '../../support/until.ts'
 import { someUser } from '../records.ts'
 
@@ -95,6 +95,28 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     t.equal(await attempts.reserve(one, MINUTE), undefined, 'a late word is still heard')
   })
 
+  await t.test('nor does it stay pending while others come and go', async (t) => {
+    const one = [charge(2)]
+    await attempts.reserve(one, { windowMs: 60_000, pendingMs: 300 })
+    const others = async (batch: Batch) => {
+      const refusal = await other.attempts.reserve(one, { ...MINUTE, batch })
+      if (!refusal) await attempts.settle(one, 'given_back', batch)
+      return refusal
+    }
+    const end = performance.now() + 600
+    while (performance.now() < end) {
+      t.equal(await others(1), undefined)
+      await sleep(20)
+    }
+    t.equal(await attempts.reserve(one, { ...MINUTE, batch: 2 }), undefined)
+    t.strictSame(stateOf(await others(1)), [0, 'pending'])
+    await attempts.settle(one, 'failed', 2)
+    t.strictSame(stateOf(await others(1)), [0, 'spent'])
+    const another = [{ ...one[0]!, counter: 'another' }]
+    await attempts.reserve(another, MINUTE)
+    t.strictSame(stateOf(await others(1)), [0, 'spent'], 'nor by another counter of the subject')
+  })
+
   await t.test('a window ends, and what is settled later changes nothing', async (t) => {
     const one = [charge(1)]
     const begin = Date.now()
@@ -164,6 +186,16 @@ export async function testNetworks(t: Test, store: Store, other: Store): Promise
     await sleep(30)
     t.equal(await other.networks.isKnown(name, ['b'], 10), false, 'by whoever asks')
     t.equal(await isKnown(name, 'b'), true)
+  })
+
+  await t.test('until the name is another’s', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    await store.networks.note(user.username, 'a', memory)
+    await other.users.rename(user, user.username.toUpperCase())
+    t.equal(await isKnown(user.username, 'a'), true, 'not by another spelling')
+    await other.users.rename(user, `Married ${user.sub}`)
+    t.equal(await isKnown(user.username, 'a'), false)
   })
 
   await t.test('until the user is deleted', async (t) => {

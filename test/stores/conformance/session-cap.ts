@@ -73,6 +73,31 @@ export async function testSessionCap(t: Test, store: Store, other: Store): Promi
     t.strictSame(await living(user), [one.id])
   })
 
+  await t.test('what cannot be refreshed is listed, not counted, and ends nothing', async (t) => {
+    const user = await newUser()
+    const brief: string[] = []
+    const ended: string[] = []
+    const signIn = async (members: Partial<NewFamily>) => {
+      const begun = await begin(user, { maxSessions: 2, ...members })
+      ended.push(...begun.ended)
+      return begun.id
+    }
+    for (let i = 0; i < 3; i += 1) brief.push(await signIn({ isBrief: true }))
+    const first = await signIn({})
+    brief.push(await signIn({ isBrief: true }))
+    const second = await signIn({})
+    for (let i = 0; i < 3; i += 1) brief.push(await signIn({ isBrief: true }))
+    t.strictSame(ended, [])
+    t.strictSame(new Set(await living(user)), new Set([...brief, first, second]))
+    const { family } = await other.families.look(brief[0]!)
+    t.match(family, { isBrief: true })
+    const copied = { ...familyIn(await store.families.look(second)), id: someFamily(user).id, isBrief: true }
+    t.equal(await store.families.adopt(copied), true, 'nor is one of another store')
+    t.equal((await living(user)).includes(copied.id), true)
+    await signIn({})
+    t.strictSame(ended, [first])
+  })
+
   await t.test('many at once', async (t) => {
     const user = await newUser()
     const families = Array.from({ length: 40 }, () => someFamily(user, { maxSessions: 5 }))

@@ -133,6 +133,20 @@ export async function testUsers(t: Test, store: Store, other: Store): Promise<vo
     t.equal(await store.users.create(someUser({ username: `never ${user.sub}` })), 'created')
   })
 
+  await t.test('a renaming by a name that is not the user’s any more sets both free', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    const name = (which: string) => `${which} ${user.sub}`
+    await store.users.rename(user, name('second'))
+    t.equal(await other.users.rename(user, name('third')), 'renamed')
+    t.equal(await store.users.findByUsername(user.username), undefined)
+    t.equal(await store.users.findByUsername(name('second')), undefined)
+    t.equal(await store.users.create(someUser({ username: name('second') })), 'created')
+    t.equal(await store.users.rename({ ...user, username: name('second') }, name('third')), 'renamed')
+    t.strictSame(await other.users.findByUsername(name('third')), { ...user, username: name('third') })
+    t.ok(await store.users.findByUsername(name('second')), 'but not what is another’s by now')
+  })
+
   await t.test('a deleted user is gone, and name and sub are free', async (t) => {
     const user = someUser()
     await store.users.create(user)

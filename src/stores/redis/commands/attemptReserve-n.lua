@@ -1,23 +1,39 @@
 -- Takes one out of every budget, or out of none.
 --
--- KEYS the subjects, each with its counters: fields n:COUNTER failed or pending, p:COUNTER pending of these, u when the
---   last of the pending counts as failed (ms)
--- ARGV[1] window ms   ARGV[2] ms for which an attempt may be pending, 0 for a failure that has happened
--- ARGV[3..] five for each charge: place of its subject in KEYS, counter, limit, limit for newcomers, and the place of the
+-- KEYS the subjects, each with its counters: fields n:COUNTER failed or pending, p:COUNTER for each of three batches how
+--   many of these are pending and when the last of them counts as failed (ms)
+-- ARGV[1] window ms   ARGV[2] ms for which an attempt may be pending, 0 for a failure that has happened   ARGV[3] batch,
+--   from 1 on
+-- ARGV[4..] five for each charge: place of its subject in KEYS, counter, limit, limit for newcomers, and the place of the
 --   charge whose counter is empty for a newcomer, or 0
 -- Returns the place of the charge that refuses, or 0; 1 where that is pending, else 0; ms to the end of its window.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+local function numbers(text)
+  local read = {}
+  for number in string.gmatch(text or '', '%d+') do
+    read[#read + 1] = tonumber(number)
+  end
+  for at = #read + 1, 6 do
+    read[at] = 0
+  end
+  return read
+end
+
+local batch = tonumber(ARGV[3])
 local charges = {}
-for i = 3, #ARGV, 5 do
+for i = 4, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
-  local read = redis.call('HMGET', key, 'n:' .. ARGV[i + 1], 'p:' .. ARGV[i + 1], 'u')
-  local charge = { key = key, counter = ARGV[i + 1], n = tonumber(read[1] or 0), p = tonumber(read[2] or 0) }
-  if now >= tonumber(read[3] or 0) then
-    charge.stale = charge.p > 0
-    charge.p = 0
+  local read = redis.call('HMGET', key, 'n:' .. ARGV[i + 1], 'p:' .. ARGV[i + 1])
+  local charge = { key = key, counter = ARGV[i + 1], n = tonumber(read[1] or 0), p = 0 }
+  charge.pending = numbers(read[2])
+  for at = 1, 5, 2 do
+    if now >= charge.pending[at + 1] then
+      charge.pending[at] = 0
+    end
+    charge.p = charge.p + charge.pending[at]
   end
   local emptyAt = tonumber(ARGV[i + 4])
   local isNewcomer = emptyAt > 0 and charges[emptyAt].n == 0
@@ -41,12 +57,11 @@ end
 
 for _, charge in ipairs(charges) do
   redis.call('HINCRBY', charge.key, 'n:' .. charge.counter, 1)
-  if charge.stale then
-    redis.call('HDEL', charge.key, 'p:' .. charge.counter)
-  end
   if ARGV[2] ~= '0' then
-    redis.call('HINCRBY', charge.key, 'p:' .. charge.counter, 1)
-    redis.call('HSET', charge.key, 'u', now + tonumber(ARGV[2]))
+    charge.pending[2 * batch - 1] = charge.pending[2 * batch - 1] + 1
+    charge.pending[2 * batch] = now + tonumber(ARGV[2])
+    local pending = string.format('%.0f %.0f %.0f %.0f %.0f %.0f', unpack(charge.pending))
+    redis.call('HSET', charge.key, 'p:' .. charge.counter, pending)
   end
   if redis.call('PTTL', charge.key) < 0 then
     redis.call('PEXPIRE', charge.key, ARGV[1])
