@@ -405,8 +405,9 @@ function auditLog(text: string): string {
   if (text === '') throw new TypeError('must be stdout, stderr or the path of a file')
   if (text === 'stdout' || text === 'stderr') return text
   if (!existsSync(dirname(resolve(text)))) throw new TypeError('names a file in a folder that is not there')
+  const there = statSync(text, { throwIfNoEntry: false })
   // A pipe that nobody reads would hold up the start.
-  if (existsSync(text) && !statSync(text).isFile()) throw new TypeError('names something that is no file')
+  if (there?.isDirectory() || there?.isFIFO()) throw new TypeError('names a folder or a pipe, and no file')
   return text
 }
 

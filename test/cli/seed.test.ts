@@ -115,13 +115,11 @@ for (const kind of STORE_KINDS) {
     })
 
     t.test('what cannot be is left alone, and said', async (t) => {
+      await deployment.addClient('taken')
       writeFileSync(
         file,
         JSON.stringify({
-          clients: [
-            { client_id: 'taken', type: 'public' },
-            { client_id: 'app', type: 'confidential', client_secret: SECRET },
-          ],
+          clients: [{ client_id: 'app', type: 'confidential', client_secret: SECRET }],
           users: [
             { username: 'ada', password: PASSWORD, sub: 'another' },
             { username: 'first', password: PASSWORD, sub: 'hashed' },
@@ -132,7 +130,7 @@ for (const kind of STORE_KINDS) {
       const server = await deployment.startServer(env)
       const said = (place: string) =>
         until(place, () => server.lines.find((line) => line.includes(`"seed":"${place}"`)))
-      t.match(await said('clients[1]'), /is public, and stays so: left alone/)
+      t.match(await said('clients[0]'), /is public, and stays so: left alone/)
       t.match(await said('users[0]'), /another sub: left alone/)
       t.match(await said('users[1]'), /not created/)
       t.match(await said('users[2]'), /not created/)
