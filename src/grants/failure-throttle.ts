@@ -17,7 +17,7 @@ export function createFailureThrottle(
     async count(network) {
       const charge = { subject: `clients:${network}`, counter: 'all', limit: failures }
       const refusal = await attempts.count(charge, 1000 * seconds)
-      if (refusal) throw new ThrottledError(Math.max(1, Math.ceil(refusal.retryAfterMs / 1000)))
+      if (refusal) throw new ThrottledError(refusal.retryAfterMs)
     },
   }
 }

@@ -60,7 +60,7 @@ export async function guardSignIn<T>(
     const refusing = charges[refusal.at]!
     if (refusal.state === 'pending') return { wait: nameOf(refusing) }
     onThrottled(refusing.budget)
-    throw new ThrottledError(Math.max(1, Math.ceil(refusal.retryAfterMs / 1000)))
+    throw new ThrottledError(refusal.retryAfterMs)
   }
   const names = chargesOf(settings, { username, prefix, network, isKnown }).map(nameOf)
   const { charges, batch } = await signInLines.pass<Reserved>(names, reserve)

@@ -51,7 +51,7 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
       sender,
       idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
       maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
-      // Nor does it end one that can.
+      // Nor does it end one that can be.
       isBrief: !mayRefresh,
       maxSessions: settings.maxSessionsPerUser,
     })

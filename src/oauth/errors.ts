@@ -46,9 +46,10 @@ export class UnavailableError extends Error {
 export class ThrottledError extends Error {
   readonly retryAfterSeconds: number
 
-  constructor(retryAfterSeconds: number) {
+  /** @param retryAfterMs until there is room again; told in whole seconds, at least one (RFC 9110 section 10.2.3). */
+  constructor(retryAfterMs: number) {
     super('Too many failed attempts')
     this.name = 'ThrottledError'
-    this.retryAfterSeconds = retryAfterSeconds
+    this.retryAfterSeconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
   }
 }

@@ -75,7 +75,7 @@ t.test('a refusal is heard by all at once', async (t) => {
   let isOver = false
   const ask = async () => {
     await sleep(isOver ? 100 : 1)
-    if (isOver) throw new ThrottledError(1)
+    if (isOver) throw new ThrottledError(1000)
     return { wait: 'a' }
   }
   const waiting = Array.from({ length: 30 }, () => lines.pass(['a'], ask))
