@@ -66,12 +66,13 @@ export function signIntrospection(
   caller: Client,
   introspection: Introspection,
 ): Promise<string> {
-  return signJwt(signing, sign, 'token-introspection+jwt', {
+  const payload = {
     iss: settings.issuer,
     aud: caller.clientId,
     iat: Math.floor(Date.now() / 1000),
     token_introspection: introspection,
-  })
+  }
+  return signJwt(signing, sign, 'token-introspection+jwt', JSON.stringify(payload))
 }
 
 function maySee(

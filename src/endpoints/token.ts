@@ -22,7 +22,7 @@ export interface TokenResponse {
   readonly token_type: 'Bearer'
   /** Seconds. */
   readonly expires_in: number
-  readonly refresh_token?: string
+  readonly refresh_token?: string | undefined
   readonly scope: string
 }
 
@@ -42,7 +42,7 @@ const PARAMETERS = [...CLIENT_PARAMETERS, 'grant_type', 'username', 'password', 
  * @throws {UnavailableError} when we are.
  */
 export async function requestToken(services: TokenServices, request: TokenRequest): Promise<TokenResponse> {
-  const { form, notes } = request
+  const { form, sender, prefix, notes } = request
   requireSingle(form, PARAMETERS)
   const grantType = readGrantType(form.values.get('grant_type'))
   notes.grant_type = grantType
@@ -53,7 +53,7 @@ export async function requestToken(services: TokenServices, request: TokenReques
   }
   const scopeText = form.values.get('scope')
   const scope = scopeText === undefined ? undefined : parseScope(scopeText)
-  const granted = await GRANTS[grantType](services, { ...request, client, scope })
+  const granted = await GRANTS[grantType](services, { client, form, scope, sender, prefix, notes })
   return issueTokens(services, client, granted)
 }
 
@@ -93,12 +93,10 @@ async function issueTokens(
     access_token: accessToken,
     token_type: 'Bearer',
     expires_in: exp - now,
-    ...(session?.handle && {
-      refresh_token: mintRefreshToken(services.refreshSecrets, {
-        handle: session.handle,
-        generation: session.generation,
-      }),
-    }),
+    // An undefined member is none in JSON.
+    refresh_token:
+      session?.handle &&
+      mintRefreshToken(services.refreshSecrets, { handle: session.handle, generation: session.generation }),
     scope: granted.scope.join(' '),
   }
 }

@@ -23,8 +23,8 @@ export interface ClientRequest {
   /** The `Authorization` header. */
   readonly authorization: string | undefined
   readonly sender: Sender
-  /** The IPv4 /24 or IPv6 /64 it comes from; empty when unknown. */
-  readonly prefix: string
+  /** Works out the IPv4 /24 or IPv6 /64 it comes from, which only a sign-in asks for; empty when unknown. */
+  readonly prefix: () => string
 }
 
 /** The parameters that client authentication reads. */

@@ -53,8 +53,8 @@ export interface GrantRequest {
   /** The `scope` parameter, where there is one. */
   readonly scope: readonly string[] | undefined
   readonly sender: Sender
-  /** The IPv4 /24 or IPv6 /64 it comes from. */
-  readonly prefix: string
+  /** Works out the IPv4 /24 or IPv6 /64 it comes from. */
+  readonly prefix: () => string
   readonly notes: RequestNotes
 }
 

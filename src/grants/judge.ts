@@ -1,4 +1,5 @@
 import type { Client } from '../accounts/client.ts'
+import { isWithin } from '../oauth/scope.ts'
 import type { FamilyView } from '../stores/contract.ts'
 import { type Decision, decide } from '../tokens/decision.ts'
 import type { Family, Sender } from '../tokens/family.ts'
@@ -37,6 +38,7 @@ export function judge(
 
 /** The family as far as its client still has what was granted (RFC 6749 section 6: never more than that). */
 export function withoutWithdrawn(client: Client, family: Family): Family {
+  if (client.withdrawnAudiences.length === 0 && isWithin(family.scope, client.scopes)) return family
   return {
     ...family,
     scope: family.scope.filter((token) => client.scopes.includes(token)),

@@ -28,7 +28,8 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
 
   const onThrottled = (reason: string) =>
     audit({ event: 'sign_in.throttled', client_id: client.clientId, reason, ...sender })
-  return guardSignIn(services, { username, prefix, network: sender.network, onThrottled }, async () => {
+  const attempt = { username, prefix: prefix(), network: sender.network, onThrottled }
+  return guardSignIn(services, attempt, async () => {
     const verified = await verifyUser(services, { username, password, clientId: client.clientId })
     if ('refused' in verified) throw refused(verified.refused, verified.sub)
     const { user } = verified

@@ -35,23 +35,25 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
   const { handle, generation: presented } = token
   const id = familyIdOf(handle)
   notes.sid = id
-  const turn: Omit<AdvanceRequest, 'from' | 'to'> = {
+  const turn = (from: number, to: number): AdvanceRequest => ({
     id,
+    from,
+    to,
     clientId: client.clientId,
     clientEpoch: client.epoch,
     sender,
     idleMs: 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl),
-  }
+  })
   const presentation = { client, generation: presented, scope, sender }
   let seen: FamilyView & { applied: boolean } =
     scope === undefined && client.withdrawnAudiences.length === 0
-      ? await store.families.advance({ ...turn, from: presented, to: presented + 1 })
+      ? await store.families.advance(turn(presented, presented + 1))
       : { ...(await store.families.look(id)), applied: false }
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const { user, now } = seen
     const family = seen.family && withoutWithdrawn(client, seen.family)
-    const decision = judge(settings, presentation, { ...seen, family })
+    const decision = judge(settings, presentation, { now, user, family })
     notes.decision = decision.kind
     if (REPLAYS.has(decision.kind)) notes.replay_age_ms = now - family!.rotatedAt
     const report = (event: AuditEvent['event'], reason?: string) =>
@@ -86,7 +88,7 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
           if (decision.kind === 'heal') report('refresh.healed')
           return granted(decision.to, now)
         }
-        seen = await store.families.advance({ ...turn, from: decision.from, to: decision.to })
+        seen = await store.families.advance(turn(decision.from, decision.to))
         continue
       case 'repeat':
         requireAudience()

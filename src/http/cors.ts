@@ -18,23 +18,29 @@ const PREFLIGHT_MAX_AGE = 600
  * of the client that it is for.
  */
 export function allowOrigins(app: FastifyInstance, { methods, paths, isRegistered }: CorsOptions): void {
-  app.addHook('onRequest', async (request, reply) => {
-    if (!paths.some((path) => request.routeOptions.url?.endsWith(path))) return
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!paths.some((path) => request.routeOptions.url?.endsWith(path))) return done()
     reply.header('vary', 'Origin')
     const { origin } = request.headers
-    if (origin === undefined || !(await isRegistered(origin))) return
-    reply.headers({
-      'access-control-allow-origin': origin,
-      'access-control-expose-headers': 'WWW-Authenticate, Retry-After',
-    })
+    if (origin === undefined) return done()
+    isRegistered(origin).then((isKnown) => {
+      if (isKnown) {
+        reply.headers({
+          'access-control-allow-origin': origin,
+          'access-control-expose-headers': 'WWW-Authenticate, Retry-After',
+        })
+      }
+      done()
+    }, done)
   })
 
-  app.addHook('onSend', async (request, reply) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
     const { client } = reply.locals.notes ?? {}
     const { origin } = request.headers
     if (origin !== undefined && client && !client.origins.includes(origin)) {
       reply.removeHeader('access-control-allow-origin')
     }
+    done(null, payload)
   })
 
   for (const path of paths) {

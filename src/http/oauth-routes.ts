@@ -29,9 +29,10 @@ export async function oauthRoutes(app: FastifyInstance, { services, registration
   // The schemas of requests are for people to read; what holds is the form's own parser and the endpoint.
   app.setValidatorCompiler(() => () => true)
 
-  app.addHook('onRequest', async (_request, reply) => {
+  app.addHook('onRequest', (_request, reply, done) => {
     // RFC 6749 section 5.1; here, so that errors have it as well.
     reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' })
+    done()
   })
   allowOrigins(app, {
     methods: ['POST'],
@@ -83,7 +84,7 @@ function clientRequest(request: FastifyRequest, reply: FastifyReply) {
     form: (request.body as Form | undefined) ?? EMPTY_FORM,
     authorization: headers.authorization,
     sender: senderOf(request),
-    prefix: networkOf(request.ip, 64),
+    prefix: () => networkOf(request.ip, 64),
     notes,
   }
 }

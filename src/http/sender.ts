@@ -15,10 +15,8 @@ export function senderOf(request: FastifyRequest): Sender {
  * @param bits of an IPv6 network: 48 is what a customer gets at most, 64 what a household has for certain.
  */
 export function networkOf(text: string | undefined, bits: 48 | 64 = 48): string {
-  const bare = canonical(
-    /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)(?::\d+)?$/i.exec(text ?? '')?.[1] ??
-      (text ?? '').replace(/^\[|\](?::\d+)?$|%.*$/g, ''),
-  )
+  const dotted = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)(?::\d+)?$/i.exec(text ?? '')?.[1]
+  const bare = dotted ?? canonical((text ?? '').replace(/^\[|\](?::\d+)?$|%.*$/g, ''))
   if (isIPv4(bare)) return `${bare.slice(0, bare.lastIndexOf('.'))}.0/24`
   if (!isIPv6(bare)) return ''
   const [head = '', tail] = bare.split('::')

@@ -7,8 +7,9 @@ import type { Sign, SigningKey, SigningKeys } from './signing-key.ts'
  * is a tenth of a signature (docs/decisions/0004-signing-path.md).
  *
  * @param typ the kind of token (RFC 8725 section 3.11): no kind may pass as another.
+ * @param payload JSON.
  */
-export async function signJwt(keys: SigningKeys, sign: Sign, typ: string, payload: object): Promise<string> {
+export async function signJwt(keys: SigningKeys, sign: Sign, typ: string, payload: string): Promise<string> {
   // Looked up once: the ring may move on while it is signed.
   const { active } = keys
   const input = signingInput(active, typ, payload)
@@ -16,8 +17,8 @@ export async function signJwt(keys: SigningKeys, sign: Sign, typ: string, payloa
 }
 
 /** What is signed: header and payload in the one spelling that we use (RFC 7515 section 5.1). */
-export function signingInput(key: SigningKey, typ: string, payload: object): string {
-  return `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(payload)).toString('base64url')}`
+export function signingInput(key: SigningKey, typ: string, payload: string): string {
+  return `${headerOf(key, typ)}.${Buffer.from(payload).toString('base64url')}`
 }
 
 const headers = new WeakMap<SigningKey, Map<string, string>>()

@@ -2,6 +2,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { answersWithin } from '../in-time.ts'
 import type { StoreLocation } from '../location.ts'
 import { type Commands, SCRIPTS } from './commands.ts'
+import { gatherWrites } from './gather-writes.ts'
 
 export type RedisLocation = Exclude<StoreLocation, { kind: 'lmdb' }>
 export type RedisClient = Redis & Commands
@@ -48,6 +49,7 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
   if (writer !== redis) writer.on('error', () => undefined)
 
   const inTime = answersWithin(ANSWER_MS)
+  const gather = gatherWrites(redis)
 
   /** Sends writes together, and waits for the replicas once, where it is to. */
   async function written<T>(writes: readonly ((redis: RedisClient) => Promise<T>)[]): Promise<T[]> {
@@ -68,7 +70,11 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
     inTime(async () => (waitReplicas > 0 ? (await written([write]))[0]! : write(redis)))
 
   return {
-    ask: (question) => inTime(() => question(redis)),
+    ask: (question) =>
+      inTime(() => {
+        gather()
+        return question(redis)
+      }),
     durably,
     durablyMany: (writes) =>
       // What a cluster takes together is of one node.
