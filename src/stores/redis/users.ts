@@ -44,11 +44,17 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
     }
   }
 
-  /** Goes on with a creation that broke off before the name was taken. @returns false when it is no such thing. */
+  /**
+   * Goes on with a creation that broke off before the name was taken. @returns false when it is no such thing.
+   *
+   * It may as well be under way, with a sign-in going by its epoch already: that one is kept.
+   */
   async function takeUp(user: User, name: string): Promise<boolean> {
     const found = await find(keyOf(user.sub))
     if (found?.sub !== user.sub || usernameKey(found.username) !== name) return false
-    await durably((redis) => redis.recordChange(keyOf(user.sub), ...fieldsOf(user)))
+    await durably((redis) =>
+      redis.recordChange(keyOf(user.sub), ...fieldsOf({ ...user, epoch: found.epoch })),
+    )
     return true
   }
 
