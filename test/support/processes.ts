@@ -18,6 +18,8 @@ const STOP_TIMEOUT_MS = 20_000
 export interface ProcessSettings {
   /** The configuration. Of the tests' own environment only PATH, HOME and TMPDIR get through. */
   env?: Record<string, string | undefined>
+  /** Options of Node.js itself. */
+  execArgv?: readonly string[]
   /** Where relative paths lead; unless given a temporary folder that goes with the process. */
   cwd?: string
 }
@@ -51,13 +53,14 @@ export interface ServerProcess {
 export async function startServer({
   args = ['serve'],
   env = {},
+  execArgv = [],
   cwd,
 }: ProcessSettings & { args?: string[] } = {}): Promise<ServerProcess> {
   const port = Number(env.PORT ?? (await freePort()))
   const managementPort = Number(env.MANAGEMENT_PORT ?? (await freePort()))
   const managementUrl = `http://127.0.0.1:${managementPort}`
   const ports = { PORT: String(port), MANAGEMENT_PORT: String(managementPort) }
-  const pawl = await launch(args, { env: { ...env, ...ports }, ...(cwd !== undefined && { cwd }) })
+  const pawl = await launch(args, { env: { ...env, ...ports }, execArgv, ...(cwd !== undefined && { cwd }) })
   pawl.child.stdin.end()
 
   try {
@@ -125,7 +128,7 @@ async function launch(args: string[], settings: ProcessSettings): Promise<Launch
   const cwd = settings.cwd ?? ownFolder
   const { PATH, HOME, TMPDIR } = process.env
   const reaper = createReaper(ownFolder)
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [...(settings.execArgv ?? []), MAIN, ...args], {
     cwd,
     env: { PATH, HOME, TMPDIR, ...settings.env },
   })

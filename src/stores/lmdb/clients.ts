@@ -1,17 +1,19 @@
-import { clientIdFault } from '../../accounts/client.ts'
+import { type Client, clientIdFault } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
 import type { Databases, Durably } from './store.ts'
 
 export function lmdbClients({ clients }: Databases, durably: Durably): ClientStore {
+  function look(clientId: string): Client | undefined {
+    // LMDB throws at a key that is too long; nobody is registered under what is no client identifier.
+    if (clientIdFault(clientId)) return undefined
+    clients.resetReadTxn()
+    return clients.get(clientId)
+  }
+
   return {
-    async find(clientId) {
-      // LMDB throws at a key that is too long; nobody is registered under what is no client identifier.
-      if (clientIdFault(clientId)) return undefined
-      clients.resetReadTxn()
-      return clients.get(clientId)
-    },
-    // Reading costs nothing here, so nothing is remembered.
-    recall: () => undefined,
+    find: async (clientId) => look(clientId),
+    // Reading costs next to nothing here, so nothing is remembered.
+    recall: look,
     create: (client) =>
       durably(() => {
         if (clients.doesExist(client.clientId)) return false
