@@ -23,5 +23,6 @@ VOLUME ["/keys", "/data"]
 EXPOSE 9000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["node", "dist/src/main.js", "healthcheck"]
 # Node as PID 1 gets the signals itself; npm would swallow them.
-ENTRYPOINT ["node", "dist/src/main.js"]
+# The heap for short-lived objects: docs/operations.md, Memory.
+ENTRYPOINT ["node", "--max-semi-space-size=4", "dist/src/main.js"]
 CMD ["serve"]

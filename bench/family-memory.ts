@@ -41,7 +41,7 @@ export async function measureFamilyMemory(
   const client = redis.client()
   // Redis 6 has neither the histograms nor the setting.
   await client.config('SET', 'latency-tracking', 'no').catch(() => undefined)
-  const store = openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
+  const store = await openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
   try {
     await untilReachable(store, 2000)
     const users = await createAccounts(store, families + 1)

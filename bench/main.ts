@@ -48,7 +48,7 @@ async function measureStore(bench: Bench, redis?: RedisServer) {
   const url = redis?.url ?? `lmdb:${join(folder, 'data')}`
   const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })]
   try {
-    const store = openStore(parseStoreUrl(url), { waitReplicas: 0, onChange: () => undefined })
+    const store = await openStore(parseStoreUrl(url), { waitReplicas: 0, onChange: () => undefined })
     await untilReachable(store, 2000)
     const users = await createAccounts(store, Math.max(...AT_ONCE))
     await store.close()
@@ -116,7 +116,7 @@ async function measureInFlood(settings: FloodSettings): Promise<FloodFigures> {
   try {
     const redis = await startRedis({ aof: 'everysec' })
     undo.push(() => redis.stop())
-    const store = openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
+    const store = await openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
     await untilReachable(store, 2000)
     const usernames = (await createAccounts(store, FLOOD_USERS)).map(({ username }) => username)
     await store.close()

@@ -34,7 +34,7 @@ end`
 
 const redis = await startRedis()
 const client = redis.client()
-const store = openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
+const store = await openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
 try {
   await untilReachable(store, 10_000)
   const [hoarder, ...users] = (await createAccounts(store, Math.ceil(SESSIONS / PER_USER) + 1)) as [

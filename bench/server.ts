@@ -15,7 +15,7 @@ export interface BenchServer {
 }
 
 /**
- * Starts `pawl serve` on its core, at its default settings: one log line per request goes into a pipe that is drained.
+ * Starts `pawl serve` on its core as `npm start` does, at its default settings: one log line per request goes into a pipe that is drained.
  *
  * @param keysDir may not exist yet.
  * @param more variables of the configuration.
@@ -30,7 +30,7 @@ export async function startServer(
   const managementPort = await freePort()
   const { PATH, HOME, TMPDIR, NODE_OPTIONS } = process.env
   const reaper = createReaper()
-  const child = spawn(...onServerCore(cores, process.execPath, [MAIN, 'serve']), {
+  const child = spawn(...onServerCore(cores, process.execPath, ['--max-semi-space-size=4', MAIN, 'serve']), {
     env: {
       ...{ PATH, HOME, TMPDIR, NODE_OPTIONS },
       ...{

@@ -38,7 +38,7 @@ export const DEV: Command = {
       const config = readConfig(await devEnvironment(args, environment, home))
       requireHarmless(config, environment)
       // Standard output is for what was asked for: the lines to paste, or the one line of JSON.
-      const log = pino({ level: config.logLevel, base: null }, pinoPretty(2))
+      const log = pino({ level: config.logLevel, base: null }, await pinoPretty(2))
       // Loaded here, since the commands that serve nothing need not wait for it.
       const { startServer } = await import('../http/server.ts')
       const server = await startServer(config, log)

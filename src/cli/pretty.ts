@@ -1,8 +1,9 @@
 import type { DestinationStream } from 'pino'
-import pretty from 'pino-pretty'
 
 /** Log lines for a person's eyes, one line each. @param destination a file descriptor. */
-export function pinoPretty(destination: number): DestinationStream {
+export async function pinoPretty(destination: number): Promise<DestinationStream> {
+  // Of all the verbs one alone needs it.
+  const { default: pretty } = await import('pino-pretty')
   return pretty({
     destination,
     sync: true,

@@ -20,7 +20,7 @@ export async function openReachable(
   waitReplicas: number,
 ): Promise<Store> {
   let reason: string | undefined
-  const store = openStore(location, {
+  const store = await openStore(location, {
     waitReplicas,
     onChange: (_, why) => {
       reason = why ?? reason

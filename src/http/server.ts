@@ -14,7 +14,7 @@ import { signOnPool, signOnThread } from '../tokens/signing-key.ts'
 import { traceHashing, traceSigning, traceStore } from '../tracing/trace-services.ts'
 import { findTracing } from '../tracing/tracing.ts'
 import { parseWebhookSecrets } from '../webhooks/signing.ts'
-import { createVerifyWebhook } from '../webhooks/verify-webhook.ts'
+import type { VerifyWebhook } from '../webhooks/verify-webhook.ts'
 import { answerPrimary, type WorkerRole } from '../workers/worker.ts'
 import { urlOf } from './address.ts'
 import { createApp } from './app.ts'
@@ -56,7 +56,7 @@ export async function startServer(
   prepare: (services: TokenServices) => Promise<() => Promise<void>> = async () => async () => undefined,
 ): Promise<RunningServer> {
   const keys = await openKeyRings(config.keysDir, log, (event) => services.audit(event))
-  const store = openStore(config.store, {
+  const store = await openStore(config.store, {
     waitReplicas: config.waitReplicas,
     sweeps: worker === undefined || worker.place === 0,
     onChange: (state, reason) =>
@@ -75,6 +75,7 @@ export async function startServer(
   const servedHashing = tracing ? traceHashing(timedHashing, tracing) : timedHashing
   // Untimed: nobody waits for it, and what comes to nothing is nobody's 503.
   const rehashing = createRehashing(servedStore, passwords)
+  const verifyWebhook = await verifyWebhookOf(config, log)
   const services: TokenServices = {
     store: servedStore,
     passwords: servedHashing,
@@ -82,7 +83,7 @@ export async function startServer(
     signing: keys.signing,
     sign: tracing ? traceSigning(sign, tracing) : sign,
     refreshSecrets: keys.refresh,
-    verifyWebhook: verifyWebhookOf(config, log),
+    verifyWebhook,
     audit: countAudit(auditing.audit, metrics),
     lookForKeys: keys.lookNow,
     clientFailures: countThrottle(
@@ -157,8 +158,12 @@ async function openOrClose<T>(open: () => T, others: readonly { close(): Promise
   }
 }
 
-function verifyWebhookOf({ verifyWebhookUrl: url, verifyWebhookSecret }: Config, log: Logger) {
+async function verifyWebhookOf(
+  { verifyWebhookUrl: url, verifyWebhookSecret }: Config,
+  log: Logger,
+): Promise<VerifyWebhook | undefined> {
   if (url === '') return undefined
+  const { createVerifyWebhook } = await import('../webhooks/verify-webhook.ts')
   return createVerifyWebhook({ url, secrets: parseWebhookSecrets(verifyWebhookSecret) }, (state, reason) =>
     log[state === 'answers' ? 'info' : 'error'](
       { verify_webhook: state, reason },

@@ -1,9 +1,9 @@
 import type { Finding } from './finding.ts'
-import { examineLmdb } from './lmdb/examine.ts'
 import type { StoreLocation } from './location.ts'
-import { examineRedis, type RedisExpectations } from './redis/examine.ts'
+import type { RedisExpectations } from './redis/examine.ts'
 
 /** Looks whether a store can be reached and keeps what it is told. Changes nothing in it. */
-export function examineStore(location: StoreLocation, expected: RedisExpectations): Promise<Finding[]> {
-  return location.kind === 'lmdb' ? examineLmdb(location.folder) : examineRedis(location, expected)
+export async function examineStore(location: StoreLocation, expected: RedisExpectations): Promise<Finding[]> {
+  if (location.kind === 'lmdb') return (await import('./lmdb/examine.ts')).examineLmdb(location.folder)
+  return (await import('./redis/examine.ts')).examineRedis(location, expected)
 }

@@ -60,7 +60,7 @@ for (const kind of STORE_KINDS) {
 
 t.test('where it cannot be written nothing is said of it', async (t) => {
   const passwords = start(t)
-  const store = openStore(parseStoreUrl('redis://127.0.0.1:1'), {
+  const store = await openStore(parseStoreUrl('redis://127.0.0.1:1'), {
     waitReplicas: 0,
     onChange: () => undefined,
   })

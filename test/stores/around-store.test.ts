@@ -6,7 +6,7 @@ import { someClient } from './records.ts'
 
 t.test('every verb of a store is stood around, and still does what it did', async (t) => {
   const location = { kind: 'lmdb', folder: join(t.testdir(), 'data') } as const
-  const store = openStore(location, { waitReplicas: 0, onChange: () => undefined })
+  const store = await openStore(location, { waitReplicas: 0, onChange: () => undefined })
   t.teardown(() => store.close())
   const asked: string[] = []
   const around = aroundStore(store, (verb, question) => {

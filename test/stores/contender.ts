@@ -7,7 +7,10 @@ import type { Contest, Outcome } from './conformance/contention.ts'
  * Another server on the same store, as far as turns are concerned: opens the store, waits for the word to begin, asks
  * for its turns, and tells which of them moved a family.
  */
-const store = openStore(parseStoreUrl(process.argv[2] ?? ''), { waitReplicas: 0, onChange: () => undefined })
+const store = await openStore(parseStoreUrl(process.argv[2] ?? ''), {
+  waitReplicas: 0,
+  onChange: () => undefined,
+})
 await untilReachable(store, 10_000)
 
 async function compete({ atOnce, onward, durationMs }: Contest): Promise<Outcome> {

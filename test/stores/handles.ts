@@ -14,7 +14,11 @@ export async function openHandle(
   url: string,
   { limitMs = 10_000, ...settings }: Partial<RedisSettings> & { limitMs?: number } = {},
 ): Promise<Store> {
-  const store = openStore(parseStoreUrl(url), { waitReplicas: 0, onChange: () => undefined, ...settings })
+  const store = await openStore(parseStoreUrl(url), {
+    waitReplicas: 0,
+    onChange: () => undefined,
+    ...settings,
+  })
   t.teardown(() => store.close())
   await untilReachable(store, limitMs)
   return store

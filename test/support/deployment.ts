@@ -63,10 +63,11 @@ export async function deploy(
   t.teardown(async () => (await hashing)?.close())
 
   // LMDB does not take to being opened again and again in one process.
-  let store: Store | undefined
+  let opening: Promise<Store> | undefined
   const closeStore = async () => {
+    const store = await opening
+    opening = undefined
     await store?.close()
-    store = undefined
   }
   t.teardown(closeStore)
   const ends = new Map<string, number>()
@@ -83,11 +84,12 @@ export async function deploy(
     },
     cli: (args, stdin = '', more = {}) => runCli(args, { env: { ...env, ...more }, cwd, stdin }),
     async withStore(work) {
-      store ??= openStore(parseStoreUrl(storeUrl), {
+      opening ??= openStore(parseStoreUrl(storeUrl), {
         waitReplicas: 0,
         sweeps: false,
         onChange: () => {},
       })
+      const store = await opening
       await untilReachable(store, 10_000)
       return work(store)
     },

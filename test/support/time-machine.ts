@@ -31,7 +31,7 @@ export async function timeMachine({ redis, dataDir }: Deployment): Promise<TimeM
 
 async function ofRedis(redis: RedisServer): Promise<TimeMachine> {
   const client = redis.client()
-  const store = openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
+  const store = await openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
   await untilReachable(store, 10_000)
   return {
     store,

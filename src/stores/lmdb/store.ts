@@ -7,6 +7,7 @@ import type { AuditRecord } from '../../audit/event.ts'
 import type { Family } from '../../tokens/family.ts'
 import type { Store } from '../contract.ts'
 import { answersWithin } from '../in-time.ts'
+import { StoreFileError } from '../store-file-error.ts'
 import { type AttemptRecord, lmdbAttempts } from './attempts.ts'
 import { lmdbAudit } from './audit.ts'
 import { lmdbClients } from './clients.ts'
@@ -131,6 +132,3 @@ function requireLmdb(folder: string): void {
     )
   }
 }
-
-/** A store file that cannot be used. The message names it and the mend. */
-export class StoreFileError extends Error {}
