@@ -66,7 +66,7 @@ export function signIntrospection(
   caller: Client,
   introspection: Introspection,
 ): Promise<string> {
-  return signJwt(signing, sign, 'token-introspection+jwt', {
+  return signJwt(signing.of(caller.signingAlg), sign, 'token-introspection+jwt', {
     iss: settings.issuer,
     aud: caller.clientId,
     iat: Math.floor(Date.now() / 1000),
