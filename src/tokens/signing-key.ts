@@ -28,7 +28,7 @@ export interface SigningKeys {
   /** What signs where nobody asks for an algorithm. */
   readonly active: SigningKey
   readonly published: readonly SigningKey[]
-  /** The algorithms of the keys that sign, the active one's first. */
+  /** The algorithms that a token may be signed with: now, the active key's first, and then those that begin later. */
   readonly algorithms: readonly SigningAlg[]
   /** What signs with this algorithm; the active key where none does. */
   of(alg: SigningAlg | undefined): SigningKey
@@ -113,7 +113,8 @@ export function signingKeysOf(
     },
     published,
     get algorithms() {
-      return inOrder().map(({ alg }) => alg)
+      // Whoever goes by the metadata for as long as by the JWKS must know beforehand.
+      return [...new Set([...inOrder(), ...signers.map(({ key }) => key)].map(({ alg }) => alg))]
     },
     of(alg) {
       const keys = inOrder()
