@@ -95,8 +95,11 @@ export async function ensureKeys(
   const wanted = algorithms.map(signingRingOf)
   const there = await ringsIn(folder)
   if (there.length === 0) {
+    // The keys first, since they take time: another server that starts now is to find all of the rings, or none.
+    const begun: [RingName, NewKey][] = []
+    for (const ring of [...wanted, 'refresh'] as const) begun.push([ring, await newKey(ring)])
     const now = Date.now()
-    for (const ring of [...wanted, 'refresh'] as const) await beginRing(folder, ring, now)
+    for (const [ring, key] of begun) await beginRing(folder, ring, now, key)
     return
   }
   // A ring that is gone is for a person to put back. One that others are making at this moment is about to be there.
@@ -351,12 +354,14 @@ export async function newKey(ring: RingName): Promise<NewKey> {
  *
  * @param from when it begins to be used, in milliseconds since 1970. By default at once; a signing key beside those of
  *   another algorithm when every verifier knows it.
+ * @param key the key to begin with, else a new one.
  * @returns the key's id, or `undefined` where another process was first.
  */
 export async function beginRing(
   folder: string,
   ringName: RingName,
   from?: number,
+  key?: NewKey,
 ): Promise<string | undefined> {
   if (!(await exists(folder))) await mkdir(folder, { recursive: true, mode: 0o700 })
   // A folder that has just been checked out or mounted is open to others, and may be closed while it is ours alone.
@@ -366,7 +371,7 @@ export async function beginRing(
     await chmod(folder, 0o700)
   }
   const isFirst = ringName === 'refresh' || (await ringsIn(folder)).every((ring) => ring === 'refresh')
-  const { id, name, text } = await newKey(ringName)
+  const { id, name, text } = key ?? (await newKey(ringName))
   const now = Date.now()
   const ring = newRing(id, now, from ?? (isFirst ? now : now + 1000 * signingRingSettings(0).spread))
   const draft = await mkdtemp(join(folder, `.${ringName}-`))

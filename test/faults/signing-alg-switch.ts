@@ -58,7 +58,7 @@ async function refreshAt(urls: readonly string[], sessions: readonly Tokens[]) {
           (error: Error) => refused.push(`${name}, ${alg}: ${error.message}`),
         )
       }
-      await sleep(20)
+      await sleep(40)
     }
     return tokens
   })

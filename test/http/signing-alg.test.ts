@@ -1,4 +1,6 @@
 import { createPublicKey, sign } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { calculateJwkThumbprint, createRemoteJWKSet, decodeProtectedHeader, type JWK, jwtVerify } from 'jose'
 import t from 'tap'
 import { loadKeys } from '../../src/keys/key-files.ts'
@@ -142,6 +144,16 @@ t.test('pawl client: what its tokens are signed with', async (t) => {
   t.equal(await algOf(), 'ES256')
   t.match(JSON.parse((await deployment.cli(['client', 'list', '--json'])).stdout), { signingAlg: 'ES256' })
   t.equal((await deployment.cli(['client', 'update', 'web', '--signing-alg', 'default'], '', both)).code, 0)
+  const seedFile = join(deployment.cwd, 'seed.json')
+  const client = { client_id: 'tv', type: 'public', signing_alg: 'EdDSA' }
+  writeFileSync(seedFile, JSON.stringify({ clients: [client] }))
+  const check = (env: Record<string, string>) =>
+    deployment.cli(['serve', '--check-config'], '', { SEED_FILE: seedFile, ...env })
+  t.match(await check(both), {
+    code: 78,
+    stderr: `SEED_FILE ${seedFile}: the signing_alg EdDSA of tv is not in SIGNING_ALG, which is RS256,ES256`,
+  })
+  t.match(await check({ SIGNING_ALG: 'EdDSA' }), { code: 0, stdout: /^SIGNING_ALG=EdDSA$/m })
   // A server reads a client anew within a second.
   for (let i = 0; i < 50 && (await algOf()) !== 'RS256'; i += 1)
     await new Promise((go) => setTimeout(go, 100))
