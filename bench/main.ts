@@ -4,8 +4,16 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { parseStoreUrl } from '../src/stores/location.ts'
 import { openStore, untilReachable } from '../src/stores/open-store.ts'
+import { SIGNING_ALGS } from '../src/tokens/signing-key.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'
 import { createAccounts } from './accounts.ts'
+import {
+  type AlgorithmServer,
+  type AlgorithmsFigures,
+  type AlgorithmsSettings,
+  algorithmsReportOf,
+  measureAlgorithms,
+} from './algorithms.ts'
 import { assignCores, type Cores } from './cores.ts'
 import { measureFamilyMemory } from './family-memory.ts'
 import { type FloodFigures, type FloodSettings, floodReportOf, measureFlood } from './flood.ts'
@@ -16,18 +24,22 @@ import { startServer } from './server.ts'
 import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
 
-const USAGE = `npm run bench -- [--quick] [--json] [--flood]
+const USAGE = `npm run bench -- [--quick] [--json] [--alg ALG] [--flood | --algorithms]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
-  --quick  two short rounds, for a first look
-  --flood  instead of that, how long refreshes take beside a flood of sign-ins
-  --json   one JSON object on standard output instead of the table`
+  --quick       two short rounds, for a first look
+  --alg ALG     the server's SIGNING_ALG; the ratios stay those to RSA signatures
+  --flood       instead of that, how long refreshes take beside a flood of sign-ins
+  --algorithms  instead of that, refreshes with each SIGNING_ALG and their ratio to those with RS256
+  --json        one JSON object on standard output instead of the table`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
 const QUICK: RoundSettings = { rounds: 2, seconds: 2 }
 const FULL_FLOOD: FloodSettings = { rounds: 5, seconds: 3, atOnce: 4 }
 const QUICK_FLOOD: FloodSettings = { rounds: 3, seconds: 2, atOnce: 4 }
+const FULL_ALGORITHMS: AlgorithmsSettings = { rounds: 5, seconds: 3, atOnce: 64 }
+const QUICK_ALGORITHMS: AlgorithmsSettings = { rounds: 3, seconds: 2, atOnce: 64 }
 /** Enough that no budget of one account ends the flood. */
 const FLOOD_USERS = 2000
 const FAMILIES = 2000
@@ -39,11 +51,12 @@ interface Bench {
   readonly cores: Cores
   readonly meter: SignRateMeter
   readonly settings: RoundSettings
+  readonly alg: string
 }
 
 /** One server on one store: this Redis, or else a new LMDB. */
 async function measureStore(bench: Bench, redis?: RedisServer) {
-  const { cores, meter, settings } = bench
+  const { cores, meter, settings, alg } = bench
   const folder = await mkdtemp(join(tmpdir(), 'pawl-bench-'))
   const url = redis?.url ?? `lmdb:${join(folder, 'data')}`
   const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })]
@@ -53,7 +66,7 @@ async function measureStore(bench: Bench, redis?: RedisServer) {
     const users = await createAccounts(store, Math.max(...AT_ONCE))
     await store.close()
 
-    const server = await startServer(cores, url, join(folder, 'keys'))
+    const server = await startServer(cores, url, join(folder, 'keys'), { SIGNING_ALG: alg })
     undo.push(() => server.stop())
     const load = await Load.start(
       server.url,
@@ -83,10 +96,10 @@ async function measureRedis(
   }
 }
 
-async function measureAll(settings: RoundSettings): Promise<Figures> {
+async function measureAll(settings: RoundSettings, alg: string): Promise<Figures> {
   const cores = assignCores()
   const meter = signRateMeter(cores, settings.seconds / 2)
-  const bench = { cores, meter, settings }
+  const bench = { cores, meter, settings, alg }
   progress('Redis')
   const redis = await measureRedis(bench)
   progress('LMDB')
@@ -131,8 +144,41 @@ async function measureInFlood(settings: FloodSettings): Promise<FloodFigures> {
   }
 }
 
+/** A server for each algorithm, all on one Redis. */
+async function measureEachAlgorithm(settings: AlgorithmsSettings): Promise<AlgorithmsFigures> {
+  const cores = assignCores()
+  const folder = await mkdtemp(join(tmpdir(), 'pawl-bench-'))
+  const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })]
+  try {
+    const redis = await startRedis({ aof: 'everysec' })
+    undo.push(() => redis.stop())
+    const store = await openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
+    await untilReachable(store, 2000)
+    const usernames = (await createAccounts(store, settings.atOnce)).map(({ username }) => username)
+    await store.close()
+    const servers: AlgorithmServer[] = []
+    for (const alg of SIGNING_ALGS) {
+      const server = await startServer(cores, redis.url, join(folder, alg), { SIGNING_ALG: alg })
+      undo.push(() => server.stop())
+      const load = await Load.start(server.url, usernames)
+      undo.push(() => load.stop())
+      servers.push({ alg, pid: server.pid, load })
+    }
+    return {
+      ...settings,
+      node: process.version,
+      processor: `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`,
+      algorithms: await measureAlgorithms(cores, servers, settings, progress),
+    }
+  } finally {
+    for (const step of undo.reverse()) await step()
+  }
+}
+
 const { values } = parseArgs({
   options: {
+    alg: { type: 'string', default: 'RS256' },
+    algorithms: { type: 'boolean' },
     flood: { type: 'boolean' },
     quick: { type: 'boolean' },
     json: { type: 'boolean' },
@@ -144,7 +190,10 @@ if (values.help) {
 } else if (values.flood) {
   const figures = await measureInFlood(values.quick ? QUICK_FLOOD : FULL_FLOOD)
   console.log(values.json ? JSON.stringify(figures) : floodReportOf(figures).join('\n'))
+} else if (values.algorithms) {
+  const figures = await measureEachAlgorithm(values.quick ? QUICK_ALGORITHMS : FULL_ALGORITHMS)
+  console.log(values.json ? JSON.stringify(figures) : algorithmsReportOf(figures).join('\n'))
 } else {
-  const figures = await measureAll(values.quick ? QUICK : FULL)
+  const figures = await measureAll(values.quick ? QUICK : FULL, values.alg)
   console.log(values.json ? JSON.stringify(figures) : reportOf(figures).join('\n'))
 }

@@ -47,7 +47,7 @@ async function verify(token) {
     issuer: ISSUER,
     audience: AUDIENCE,
     typ: 'at+jwt', // or any other JWT that the issuer signs, an ID token say, would open this API
-    algorithms: ['RS256'],
+    algorithms: ['RS256', 'ES256', 'EdDSA'], // what the issuer may sign with; never a list that a token brings along
     requiredClaims: ['exp', 'iat', 'sub', 'client_id', 'jti'],
     clockTolerance: 0, // seconds; a few where the clocks of issuer and API drift apart
   })

@@ -1,4 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { SigningAlg } from '../tokens/signing-key.ts'
 import type { ExtraClaims } from './extra-claims.ts'
 import { newEpoch } from './user.ts'
 
@@ -23,6 +24,8 @@ export interface Client {
   readonly mayIntrospect: boolean
   /** The `typ` of its access tokens: RFC 9068's, or the plain one for verifiers that refuse it. */
   readonly accessTokenTyp: 'at+jwt' | 'JWT'
+  /** What its access tokens and the answers to its introspections are signed with; the server's default where absent. */
+  readonly signingAlg?: SigningAlg
   /** Claims that its access tokens carry besides. */
   readonly claims: ExtraClaims
   /** Audiences that it once had: sessions that were granted them have them no more. */

@@ -7,9 +7,18 @@ import {
   withRegistration,
 } from '../accounts/client.ts'
 import type { AuditEventName } from '../audit/event.ts'
+import { readConfig } from '../config/config.ts'
 import type { Store } from '../stores/contract.ts'
 import { createClient } from '../stores/subjects.ts'
-import { type Command, CommandError, JSON_OPTION, noOperands, onlyOperand, UsageError } from './command.ts'
+import {
+  type Command,
+  CommandError,
+  JSON_OPTION,
+  noOperands,
+  onlyOperand,
+  type Surroundings,
+  UsageError,
+} from './command.ts'
 import { REGISTRATION_OPTIONS, readRegistration } from './registration.ts'
 import { table, time } from './table.ts'
 import { withStore } from './with-store.ts'
@@ -53,6 +62,7 @@ const add: Command = {
       ...(secret && { secretHash: hashClientSecret(secret) }),
     })
     requireConsistent(client)
+    requireSigned(client, surroundings)
     await withStore(surroundings, async (store, audit) => {
       const answer = await createClient(store, client)
       if (answer === 'is_a_sub') {
@@ -91,6 +101,17 @@ function requireConsistent(client: Pick<Client, 'type' | 'grants' | 'mayIntrospe
   if (client.mayIntrospect) throw new UsageError('--introspect yes is for confidential clients only')
 }
 
+/** What nothing is signed with would be silently replaced by what is. */
+function requireSigned({ signingAlg }: Partial<Client>, { environment }: Surroundings): void {
+  if (signingAlg === undefined) return
+  const { signingAlgs } = readConfig(environment)
+  if (signingAlgs.includes(signingAlg)) return
+  throw new CommandError(
+    `SIGNING_ALG is ${signingAlgs.join()} here, so nothing is signed with ${signingAlg}: add it there first, for the ` +
+      `server too (SIGNING_ALG=${[...signingAlgs, signingAlg].join()})`,
+  )
+}
+
 const update: Command = {
   name: 'client update',
   operands: 'ID',
@@ -103,6 +124,7 @@ const update: Command = {
     const clientId = onlyOperand(args, 'ID')
     const change = readRegistration(args)
     if (Object.keys(change).length === 0) throw new UsageError('nothing to change was given')
+    requireSigned(change, surroundings)
     await withStore(surroundings, async (store, audit) => {
       const client = await requireClient(store, clientId)
       requireConsistent({ ...client, ...change })

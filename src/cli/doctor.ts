@@ -7,6 +7,7 @@ import { examineStore } from '../stores/examine-store.ts'
 import { type Finding, findingsOf } from '../stores/finding.ts'
 import { type Command, JSON_OPTION, noOperands, UsageError } from './command.ts'
 import { examineServer } from './examine-server.ts'
+import { time } from './table.ts'
 
 const FAULTY = 1
 
@@ -42,7 +43,7 @@ export const DOCTOR: Command = {
       tell([
         findingsOf('configuration').ok('every variable can be read'),
         ...examineConfig(config),
-        ...(await examineKeys(config.keysDir)),
+        ...(await examineKeys(config)),
       ])
       const { waitReplicas } = config
       tell(await examineStore(config.store, { waitReplicas, allowVolatile: allowVolatile === true }))
@@ -107,13 +108,30 @@ function examineConfig(config: Config): Finding[] {
   return found
 }
 
-async function examineKeys(folder: string): Promise<Finding[]> {
+async function examineKeys({ keysDir: folder, signingAlgs }: Config): Promise<Finding[]> {
   const { ok, note, fault } = findingsOf('KEYS_DIR')
   if (!existsSync(folder)) return [note(`${folder} is not there yet; the first start makes the keys`)]
   try {
-    const { signing, refresh } = await loadKeys(folder)
+    const { signing, refresh, signers } = await loadKeys(folder, signingAlgs)
     return [
-      ok(`${signing.published.length} signing keys, ${signing.active.kid} signs`),
+      ok(`${signing.published.length} signing keys, ${signing.active.kid} signs with ${signing.active.alg}`),
+      ...signers
+        .filter(({ from }) => from > Date.now())
+        .map(({ key, from }) =>
+          note(
+            `the first key for ${key.alg}, ${key.kid}, is published, and signs from ${time(from)} on, when every verifier knows it`,
+            `Until then ${signing.active.alg} does.`,
+          ),
+        ),
+      ...signingAlgs
+        .filter((alg) => signers.every(({ key }) => key.alg !== alg))
+        .map((alg) =>
+          note(
+            `there is no key for ${alg} yet`,
+            'The next start makes it, and it signs twelve minutes later; or: pawl keys generate ' +
+              `--alg ${alg}.`,
+          ),
+        ),
       ok(`${refresh.macKeys.size} refresh-token secrets, new tokens are made under ${refresh.activeId}`),
     ]
   } catch (error) {

@@ -5,7 +5,10 @@ import { type Finding, findingsOf } from '../stores/finding.ts'
 const TIME_LIMIT_MS = 5000
 
 /** Looks whether the issuer's metadata (RFC 8414) and keys can be had below this URL, and are these. */
-export async function examineServer({ issuer, keysDir }: Config, url: string): Promise<Finding[]> {
+export async function examineServer(
+  { issuer, keysDir, signingAlgs }: Config,
+  url: string,
+): Promise<Finding[]> {
   const { ok, fault } = findingsOf('--url')
   const path = new URL(issuer).pathname.replace(/\/$/, '')
   const { origin } = new URL(url)
@@ -20,7 +23,7 @@ export async function examineServer({ issuer, keysDir }: Config, url: string): P
         ),
       ]
     }
-    const { signing } = await loadKeys(keysDir)
+    const { signing } = await loadKeys(keysDir, signingAlgs)
     const jwksUrl = `${origin}${path}/.well-known/jwks.json`
     const { keys = [] } = (await readJson(jwksUrl)) as { keys?: { kid?: unknown }[] }
     const isPublished = keys.some(({ kid }) => kid === signing.active.kid)

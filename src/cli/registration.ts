@@ -2,6 +2,7 @@ import { type Client, GRANT_TYPES, isAudience, isOrigin } from '../accounts/clie
 import { parseExtraClaims } from '../accounts/extra-claims.ts'
 import { isScopeToken } from '../oauth/scope.ts'
 import { ACCESS_TOKEN_TYPES } from '../tokens/access-token.ts'
+import { SIGNING_ALGS } from '../tokens/signing-key.ts'
 import { type Arguments, type OptionConfig, UsageError } from './command.ts'
 
 type Registration = Partial<
@@ -13,6 +14,7 @@ type Registration = Partial<
     | 'origins'
     | 'mayIntrospect'
     | 'accessTokenTyp'
+    | 'signingAlg'
     | 'claims'
     | 'onReuse'
     | 'accessTokenTtl'
@@ -40,6 +42,10 @@ export const REGISTRATION_OPTIONS: Readonly<Record<string, OptionConfig>> = {
   typ: setting(
     'TYP',
     `of its access tokens: ${ACCESS_TOKEN_TYPES.join(' or ')} (Spring Boot’s default verifier takes only JWT)`,
+  ),
+  'signing-alg': setting(
+    'ALG',
+    `what its tokens are signed with instead of the first of SIGNING_ALG: ${SIGNING_ALGS.join(', ')}; default takes it back`,
   ),
   claims: setting('JSON', 'an object of claims that its access tokens carry besides'),
   'access-token-ttl': setting('SECONDS', 'instead of ACCESS_TOKEN_TTL; default takes it back'),
@@ -95,6 +101,11 @@ const READERS: Readonly<Record<string, Reader>> = {
     read: (text: string) => oneOf(['yes', 'no'], text, 'introspect') === 'yes',
   },
   typ: { member: 'accessTokenTyp', read: (text: string) => oneOf(ACCESS_TOKEN_TYPES, text, 'typ') },
+  'signing-alg': {
+    member: 'signingAlg',
+    read: (text: string) =>
+      text === 'default' ? undefined : oneOf([...SIGNING_ALGS, 'default'], text, 'signing-alg'),
+  },
   claims: { member: 'claims', read: readClaims },
   'access-token-ttl': { member: 'accessTokenTtl', read: seconds(1, 86_400) },
   'refresh-token-idle-ttl': { member: 'refreshTokenIdleTtl', read: seconds(1, 316_224_000) },

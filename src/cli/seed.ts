@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import { newClient, withRegistration } from '../accounts/client.ts'
 import { loadPasswordRules } from '../accounts/password-rules.ts'
 import { newEpoch, newSub, type User, withoutAccess } from '../accounts/user.ts'
-import type { Config } from '../config/config.ts'
+import { type Config, ConfigError } from '../config/config.ts'
 import { readSeedFile, type Seed, type SeedClient, type SeedUser } from '../config/seed-file.ts'
 import type { TokenServices } from '../grants/grant.ts'
 import { UnavailableError } from '../oauth/errors.ts'
@@ -21,7 +21,18 @@ const BY_SEED = { actor: 'server', reason: 'seed file' } as const
 /** Reads the seed file, where there is one. @throws {ConfigError} */
 export async function readSeed(config: Config): Promise<Seed | undefined> {
   if (config.seedFile === '') return undefined
-  return readSeedFile(config.seedFile, await loadPasswordRules(config))
+  const seed = readSeedFile(config.seedFile, await loadPasswordRules(config))
+  const { seedFile, signingAlgs } = config
+  const unsigned = seed.clients.filter(({ signingAlg }) => signingAlg && !signingAlgs.includes(signingAlg))
+  if (unsigned.length > 0) {
+    throw new ConfigError(
+      unsigned.map(
+        ({ clientId, signingAlg }) =>
+          `SEED_FILE ${seedFile}: the signing_alg ${signingAlg} of ${clientId} is not in SIGNING_ALG, which is ${signingAlgs.join()}`,
+      ),
+    )
+  }
+  return seed
 }
 
 /**

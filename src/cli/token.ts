@@ -28,7 +28,7 @@ const inspect: Command = {
     const operand = onlyOperand(args, 'TOKEN')
     const token = operand === '-' ? (await surroundings.readStdin()).trim() : operand
     const config = readConfig(surroundings.environment)
-    const keys = await loadKeys(config.keysDir)
+    const keys = await loadKeys(config.keysDir, config.signingAlgs)
     const finding = await withStore(surroundings, (store) =>
       token.startsWith('prt_')
         ? inspectRefreshToken(store, keys, config, token)

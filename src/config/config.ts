@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path'
 import { isAudience } from '../accounts/client.ts'
 import { DEFAULT_MIN_LENGTH, LEAST_MIN_LENGTH, MOST_MIN_LENGTH } from '../accounts/password-rules.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
+import { SIGNING_ALGS, type SigningAlg } from '../tokens/signing-key.ts'
 import { parseWebhookSecrets } from '../webhooks/signing.ts'
 
 /** The effective configuration. Durations are seconds. */
@@ -19,6 +20,8 @@ export interface Config {
   readonly waitReplicas: number
   readonly keysDir: string
   readonly keyRotationInterval: number
+  /** The default first. */
+  readonly signingAlgs: readonly SigningAlg[]
   readonly accessTokenTtl: number
   readonly refreshTokenIdleTtl: number
   readonly refreshTokenMaxTtl: number
@@ -106,6 +109,12 @@ export const VARIABLES = {
     '0',
     'seconds after which servers put the next key in the place of the active one; 0 is never',
     rotationInterval,
+  ),
+  signingAlgs: variable(
+    'SIGNING_ALG',
+    'RS256',
+    `what access tokens are signed with: ${SIGNING_ALGS.join(', ')}; or several, the default first`,
+    signingAlgs,
   ),
   accessTokenTtl: variable('ACCESS_TOKEN_TTL', '300', 'seconds an access token lives', seconds(1, DAY)),
   refreshTokenIdleTtl: variable(
@@ -325,6 +334,15 @@ function rotationInterval(text: string): number {
   } catch (error) {
     throw new TypeError(`${(error as Error).message}, or 0`)
   }
+}
+
+function signingAlgs(text: string): readonly SigningAlg[] {
+  const names = text.split(',').map((name) => name.trim())
+  const algs = SIGNING_ALGS.filter((alg) => names.includes(alg))
+  if (algs.length !== names.length) {
+    throw new TypeError(`must be one of ${SIGNING_ALGS.join(', ')}, or several with commas, each once`)
+  }
+  return algs.sort((a, b) => names.indexOf(a) - names.indexOf(b))
 }
 
 const MAX_WORKERS = 256

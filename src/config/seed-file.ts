@@ -14,6 +14,7 @@ import type { PasswordRules } from '../accounts/password-rules.ts'
 import { foldUsername, subFault, usernameFault } from '../accounts/user.ts'
 import { isScopeToken } from '../oauth/scope.ts'
 import { ACCESS_TOKEN_TYPES } from '../tokens/access-token.ts'
+import { SIGNING_ALGS } from '../tokens/signing-key.ts'
 import { ConfigError } from './config.ts'
 
 /** The clients and users that there are to be when a server starts. */
@@ -111,6 +112,7 @@ const MEMBERS: readonly Member[] = [
   ['origins', 'origins', listOf(isOrigin, 'origins as browsers send them, such as https://app.example.com')],
   ['may_introspect', 'mayIntrospect', flag],
   ['access_token_typ', 'accessTokenTyp', oneOf(ACCESS_TOKEN_TYPES)],
+  ['signing_alg', 'signingAlg', oneOf(SIGNING_ALGS)],
   ['claims', 'claims', (value) => claimsFault(value)],
   ['access_token_ttl', 'accessTokenTtl', seconds(1, 86_400)],
   ['refresh_token_idle_ttl', 'refreshTokenIdleTtl', seconds(1, YEARS)],

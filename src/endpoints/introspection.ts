@@ -72,7 +72,7 @@ export function signIntrospection(
     iat: Math.floor(Date.now() / 1000),
     token_introspection: introspection,
   }
-  return signJwt(signing, sign, 'token-introspection+jwt', JSON.stringify(payload))
+  return signJwt(signing.of(caller.signingAlg), sign, 'token-introspection+jwt', JSON.stringify(payload))
 }
 
 function maySee(

@@ -75,7 +75,7 @@ async function issueTokens(
   // A repeat gets the token of its generation once more, unless that one's time is over.
   const iat = seconds(granted.issuedAt) + ttl > now ? seconds(granted.issuedAt) : now
   const exp = session ? Math.min(iat + ttl, seconds(session.endsAt)) : iat + ttl
-  const accessToken = await signAccessToken(services.signing, services.sign, {
+  const accessToken = await signAccessToken(services.signing.of(client.signingAlg), services.sign, {
     iss: services.settings.issuer,
     sub: granted.sub,
     aud: granted.audience,

@@ -42,7 +42,7 @@ export async function discoveryRoutes(
       sendCacheable(
         request,
         reply,
-        cacheable(JSON.stringify(metadataOf(issuer, await registrations.scopes()))),
+        cacheable(JSON.stringify(metadataOf(issuer, await registrations.scopes(), signing.algorithms))),
       ),
     )
   }
@@ -54,7 +54,7 @@ export function pathOf(issuer: string): string {
 }
 
 /** The metadata document (RFC 8414 section 2): what is implemented, and nothing that is not. */
-function metadataOf(issuer: string, scopes: readonly string[]): object {
+function metadataOf(issuer: string, scopes: readonly string[], algorithms: readonly string[]): object {
   const secrets = ['client_secret_basic', 'client_secret_post']
   return {
     issuer,
@@ -69,10 +69,10 @@ function metadataOf(issuer: string, scopes: readonly string[]): object {
     token_endpoint_auth_methods_supported: [...secrets, 'none'],
     revocation_endpoint_auth_methods_supported: [...secrets, 'none'],
     introspection_endpoint_auth_methods_supported: secrets,
-    introspection_signing_alg_values_supported: ['RS256'],
+    introspection_signing_alg_values_supported: algorithms,
     // Discoverers that know only OpenID Connect insist on these two.
     subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: ['RS256'],
+    id_token_signing_alg_values_supported: algorithms,
   }
 }
 

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino'
 import type { Audit } from '../audit/event.ts'
-import { ensureKeys, KEY_USES, type Keys, type KeyUse } from '../keys/key-files.ts'
-import { type KeyWatch, watchKeys } from '../keys/key-watch.ts'
+import { ensureKeys } from '../keys/key-files.ts'
+import { type KeysInUse, type KeyWatch, watchKeys } from '../keys/key-watch.ts'
+import { KEY_USES, type KeyUse } from '../keys/rings.ts'
 import { keepRotating } from '../keys/unattended.ts'
 import type { Store } from '../stores/contract.ts'
 import { longestIdle } from '../stores/longest-idle.ts'
+import type { SigningAlg } from '../tokens/signing-key.ts'
 
 /** What a server needs to know of a KEYS_DIR. */
 export interface KeyRingSettings {
@@ -17,11 +19,17 @@ export interface KeyRingSettings {
 /**
  * Opens a KEYS_DIR for a server: makes its first keys, follows its changes, and says what changes.
  *
+ * @param algorithms SIGNING_ALG.
  * @throws {KeyFileError} when it cannot be read to begin with.
  */
-export async function openKeyRings(keysDir: string, log: Logger, audit: Audit): Promise<KeyWatch> {
-  await ensureKeys(keysDir)
-  return watchKeys(keysDir, {
+export async function openKeyRings(
+  keysDir: string,
+  algorithms: readonly SigningAlg[],
+  log: Logger,
+  audit: Audit,
+): Promise<KeyWatch> {
+  await ensureKeys(keysDir, algorithms)
+  const watch = await watchKeys(keysDir, algorithms, {
     onChange: (before, after) => {
       for (const use of KEY_USES) reportChange(use, before, after, audit)
     },
@@ -29,6 +37,18 @@ export async function openKeyRings(keysDir: string, log: Logger, audit: Audit): 
       log.error({ reason: message }, 'the keys cannot be read; those read before stay in use'),
     onRecovery: () => log.info('the keys can be read again'),
   })
+  for (const { key, from } of watch.signers.filter(({ from }) => from > Date.now())) {
+    log.info(
+      {
+        alg: key.alg,
+        kid: key.kid,
+        signs_from: new Date(from).toISOString(),
+        until_then: watch.signing.active.alg,
+      },
+      'a key of a new algorithm is published, and signs when every verifier knows it',
+    )
+  }
+  return watch
 }
 
 /** Rotates without being told, where that is configured. */
@@ -47,15 +67,8 @@ export function rotateUnattended(
   })
 }
 
-function reportChange(use: KeyUse, before: Keys, after: Keys, audit: Audit): void {
-  const [old, now] = [ringOf(before, use), ringOf(after, use)]
+function reportChange(use: KeyUse, { [use]: old }: KeysInUse, { [use]: now }: KeysInUse, audit: Audit): void {
   for (const kid of now.ids) if (!old.ids.includes(kid)) audit({ event: 'key.generated', use, kid })
-  if (now.active !== old.active) audit({ event: 'key.promoted', use, kid: now.active })
+  for (const kid of now.active) if (!old.active.includes(kid)) audit({ event: 'key.promoted', use, kid })
   for (const kid of old.ids) if (!now.ids.includes(kid)) audit({ event: 'key.retired', use, kid })
-}
-
-function ringOf({ signing, refresh }: Keys, use: KeyUse): { active: string; ids: readonly string[] } {
-  return use === 'signing'
-    ? { active: signing.active.kid, ids: signing.published.map(({ kid }) => kid) }
-    : { active: refresh.activeId, ids: [...refresh.macKeys.keys()] }
 }

@@ -149,9 +149,13 @@ export const JWKS_SCHEMA = {
           type: 'array',
           items: {
             type: 'object',
-            required: ['kty', 'n', 'e', 'kid', 'use', 'alg'],
+            required: ['kty', 'kid', 'use', 'alg'],
             properties: Object.fromEntries(
-              ['kty', 'n', 'e', 'kid', 'use', 'alg'].map((name) => [name, { type: 'string' }]),
+              // By type: RSA has n and e, EC has crv, x and y, OKP has crv and x.
+              ['kty', 'n', 'e', 'crv', 'x', 'y', 'kid', 'use', 'alg'].map((name) => [
+                name,
+                { type: 'string' },
+              ]),
             ),
           },
         },

@@ -26,8 +26,8 @@ export interface RunningPrimary {
  */
 export async function startPrimary(config: Config, log: Logger): Promise<RunningPrimary> {
   // Here, so that its trouble is told once, and the workers find what is there.
-  await ensureKeys(config.keysDir)
-  const { signing } = await loadKeys(config.keysDir)
+  await ensureKeys(config.keysDir, config.signingAlgs)
+  const { signing } = await loadKeys(config.keysDir, config.signingAlgs)
   const pool = await startWorkers(config.workers, log)
   const readiness: Readiness = { ready: true }
   const management = createPrimaryApp(pool, readiness, log)

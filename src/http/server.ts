@@ -55,7 +55,7 @@ export async function startServer(
   worker?: WorkerRole,
   prepare: (services: TokenServices) => Promise<() => Promise<void>> = async () => async () => undefined,
 ): Promise<RunningServer> {
-  const keys = await openKeyRings(config.keysDir, log, (event) => services.audit(event))
+  const keys = await openKeyRings(config.keysDir, config.signingAlgs, log, (event) => services.audit(event))
   const store = await openStore(config.store, {
     waitReplicas: config.waitReplicas,
     sweeps: worker === undefined || worker.place === 0,
@@ -97,7 +97,7 @@ export async function startServer(
   gaugeState(metrics, {
     store,
     signing: () => services.signing,
-    signsSince: () => keys.signsSince,
+    signsSince: () => keys.signers.find(({ key }) => key === keys.signing.active)?.since,
   })
   const readiness: Readiness = { ready: true }
   const app = await createApp({ services, log, trustProxy: config.trustProxy, metrics, tracing })

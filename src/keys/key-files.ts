@@ -1,30 +1,46 @@
-import { generateKeyPair, randomBytes } from 'node:crypto'
+import { generateKeyPair, type KeyObject, randomBytes } from 'node:crypto'
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { activeOf, LONGEST_LIFE, type Ring, type RingKey, reconciled } from '../tokens/key-ring.ts'
+import {
+  activeOf,
+  LONGEST_LIFE,
+  newRing,
+  type Ring,
+  type RingKey,
+  reconciled,
+  signingRingSettings,
+  usableFrom,
+} from '../tokens/key-ring.ts'
 import { type RefreshSecretRing, refreshMacKey } from '../tokens/refresh-token.ts'
-import { readSigningKey, type SigningKey, type SigningKeys } from '../tokens/signing-key.ts'
+import {
+  readSigningKey,
+  type Signer,
+  type SigningAlg,
+  type SigningKey,
+  type SigningKeys,
+  signingKeysOf,
+} from '../tokens/signing-key.ts'
 import { exists, isLoose, KeyFileError, readText, requirePrivate, statOf } from './files.ts'
 import { readRingFile, serialise } from './ring-file.ts'
+import { algOfRing, RING_NAMES, type RingName, ringsIn, signingRingOf, useOfRing } from './rings.ts'
 
 /*
- * KEYS_DIR/signing/NAME.pem      RSA private keys, PKCS #8
- * KEYS_DIR/refresh/ID.key        secrets of 32 bytes behind refresh tokens
- * KEYS_DIR/USE/ring.N.json       the state of each, see ring-file.ts
- * KEYS_DIR/USE/retired/          the files of retired keys, which nothing reads
+ * KEYS_DIR/signing/NAME.pem         RSA private keys, PKCS #8, for RS256
+ * KEYS_DIR/signing-es256/NAME.pem   private keys on P-256, for ES256
+ * KEYS_DIR/signing-eddsa/NAME.pem   Ed25519 private keys, for EdDSA
+ * KEYS_DIR/refresh/ID.key           secrets of 32 bytes behind refresh tokens
+ * KEYS_DIR/RING/ring.N.json         the state of each, see ring-file.ts
+ * KEYS_DIR/RING/retired/            the files of retired keys, which nothing reads
  *
- * Before the first ring.N.json, KEYS_DIR/USE/active names the key in use; a folder of one key needs none.
+ * Before the first ring.N.json, KEYS_DIR/RING/active names the key in use; a folder of one key needs none.
  */
-export const KEY_USES = ['signing', 'refresh'] as const
-export type KeyUse = (typeof KEY_USES)[number]
-
-const OURS = [...KEY_USES, 'README.md']
+const OURS = [...RING_NAMES, 'README.md']
 const ACTIVE = 'active'
 const SECRET_BYTES = 32
 const SECRET_FILE = /^([0-9a-f]{8})\.key$/
-const KEY_FILE: Readonly<Record<KeyUse, RegExp>> = { signing: /^[^.].*\.pem$/, refresh: SECRET_FILE }
+const PEM_FILE = /^[^.].*\.pem$/
 
 /** Reading goes on as long as others write; they are done in a moment. */
 const READINGS = 10
@@ -34,8 +50,8 @@ const READING_PAUSE_MS = 20
 export interface Keys {
   readonly signing: SigningKeys
   readonly refresh: RefreshSecretRing
-  /** When the active signing key began to sign, in milliseconds since 1970; `undefined` where no ring file says so. */
-  readonly signsSince: number | undefined
+  /** The active key of every algorithm's ring, those included that do not sign yet. */
+  readonly signers: readonly Signer[]
 }
 
 /** A key as it is in its file. */
@@ -47,9 +63,9 @@ export interface KeyFile {
   readonly content: SigningKey | Buffer
 }
 
-/** The keys of one use as they are in KEYS_DIR at one moment. */
+/** The keys of one ring as they are in KEYS_DIR at one moment. */
 export interface KeyFolder {
-  /** KEYS_DIR/USE. */
+  /** KEYS_DIR/RING. */
   readonly home: string
   /** The number of the ring's file; 0 where there is none yet. */
   readonly revision: number
@@ -61,28 +77,67 @@ export interface KeyFolder {
   readonly files: readonly KeyFile[]
 }
 
+/** What signs where nothing else is said. */
+export const DEFAULT_ALGS: readonly SigningAlg[] = ['RS256']
+
 /**
- * Makes the keys of KEYS_DIR, at the very first start, when it holds none at all.
+ * Makes the keys of KEYS_DIR, at the very first start, when it holds none at all; and later the ring of an algorithm that
+ * was not configured before.
  *
- * @throws {KeyFileError} when the folder holds other things and is open to others: it is no place for keys.
+ * @param algorithms those that there are to be keys of.
+ * @throws {KeyFileError} when the folder holds other things and is open to others: it is no place for keys; or when it
+ *   cannot be written.
  */
-export async function ensureKeys(folder: string): Promise<void> {
-  for (const use of KEY_USES) if (await exists(join(folder, use))) return
-  for (const use of KEY_USES) await beginRing(folder, use)
+export async function ensureKeys(
+  folder: string,
+  algorithms: readonly SigningAlg[] = DEFAULT_ALGS,
+): Promise<void> {
+  const wanted = algorithms.map(signingRingOf)
+  const there = await ringsIn(folder)
+  if (there.length === 0) {
+    // The keys first, since they take time: another server that starts now is to find all of the rings, or none.
+    const begun: [RingName, NewKey][] = []
+    for (const ring of [...wanted, 'refresh'] as const) begun.push([ring, await newKey(ring)])
+    const now = Date.now()
+    for (const [ring, key] of begun) await beginRing(folder, ring, now, key)
+    return
+  }
+  // A ring that is gone is for a person to put back. One that others are making at this moment is about to be there.
+  if (!there.includes('refresh') || there.length === 1) return
+  for (const ring of wanted.filter((ring) => !there.includes(ring))) {
+    try {
+      await beginRing(folder, ring)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EROFS' && code !== 'EACCES' && code !== 'EPERM') throw error
+      throw new KeyFileError(
+        join(folder, ring),
+        `is missing and cannot be made (${code})`,
+        `Make it where the files come from: pawl keys generate --alg ${algOfRing(ring)}.`,
+      )
+    }
+  }
 }
 
 /**
  * Reads KEYS_DIR, as it was at one moment.
  *
+ * @param algorithms those to sign with, the default first.
  * @throws {KeyFileError} when something is missing, unreadable, too weak, or open to other users of the machine.
  */
-export async function loadKeys(folder: string): Promise<Keys> {
-  return (await loadKeysOf(folder)).keys
+export async function loadKeys(
+  folder: string,
+  algorithms: readonly SigningAlg[] = DEFAULT_ALGS,
+): Promise<Keys> {
+  return (await loadKeysOf(folder, algorithms)).keys
 }
 
 /** As `loadKeys`, with what to tell a later state of the files by; see {@link fingerprintOf}. */
-export async function loadKeysOf(folder: string): Promise<{ keys: Keys; fingerprint: string }> {
-  const { value: keys, fingerprint } = await atOneMoment(folder, () => readKeys(folder))
+export async function loadKeysOf(
+  folder: string,
+  algorithms: readonly SigningAlg[],
+): Promise<{ keys: Keys; fingerprint: string }> {
+  const { value: keys, fingerprint } = await atOneMoment(folder, () => readKeys(folder, algorithms))
   return { keys, fingerprint }
 }
 
@@ -114,31 +169,44 @@ export async function fingerprintOf(folder: string): Promise<string> {
     )
   }
   await note('')
-  for (const use of KEY_USES) {
-    await note(use)
-    const names = (await exists(join(folder, use))) ? await readdir(join(folder, use)) : []
-    for (const name of names.filter((name) => !name.startsWith('.')).sort()) await note(join(use, name))
+  for (const ring of RING_NAMES) {
+    await note(ring)
+    const names = (await exists(join(folder, ring))) ? await readdir(join(folder, ring)) : []
+    for (const name of names.filter((name) => !name.startsWith('.')).sort()) await note(join(ring, name))
   }
   return parts.join('\n')
 }
 
-async function readKeys(folder: string): Promise<Keys> {
+async function readKeys(folder: string, algorithms: readonly SigningAlg[]): Promise<Keys> {
   if (!(await exists(folder)))
     throw new KeyFileError(folder, 'is missing', 'Start the server once, or name it in KEYS_DIR.')
   await requirePrivate(folder, 'chmod 700')
-  const signing = await readFilesOf(folder, 'signing', Date.now(), 0)
+  const published: SigningKey[] = []
+  const signers: Signer[] = []
+  for (const ring of await signingRingsIn(folder, algorithms)) {
+    const files = await readFilesOf(folder, ring, Date.now(), 0)
+    const keys = inUse(files).map(({ content }) => content as SigningKey)
+    const active = activeOf(files.ring)
+    const key = keys.find(({ kid }) => kid === active.id)
+    if (!key) throw activeMissing(files)
+    published.push(...keys)
+    signers.push({ key, since: files.revision > 0 ? active.since : undefined, from: usableFrom(files.ring) })
+  }
   const refresh = await readFilesOf(folder, 'refresh', Date.now(), 0)
-  const published = inUse(signing).map(({ content }) => content as SigningKey)
-  const active = published.find(({ kid }) => kid === activeOf(signing.ring).id)
   const macKeys = new Map(inUse(refresh).map(({ id, content }) => [id, content as Buffer]))
-  if (!active) throw activeMissing(signing)
   const activeId = activeOf(refresh.ring).id
   if (!macKeys.has(activeId)) throw activeMissing(refresh)
   return {
-    signing: { active, published },
+    signing: signingKeysOf(published, signers, algorithms),
     refresh: { activeId, macKeys },
-    signsSince: signing.revision > 0 ? activeOf(signing.ring).since : undefined,
+    signers,
   }
+}
+
+/** The signing rings that there are; where there is none, the one that is looked for in vain. */
+async function signingRingsIn(folder: string, algorithms: readonly SigningAlg[]): Promise<RingName[]> {
+  const there = (await ringsIn(folder)).filter((ring) => useOfRing(ring) === 'signing')
+  return there.length > 0 ? there : algorithms.slice(0, 1).map(signingRingOf)
 }
 
 /** The keys that are published, or that verify: each once, since a copy under another name is the same key. */
@@ -150,7 +218,7 @@ function inUse({ ring, files }: KeyFolder): KeyFile[] {
 }
 
 /**
- * Reads the keys of one use, as they were at one moment.
+ * Reads the keys of one ring, as they were at one moment.
  *
  * @param now milliseconds since 1970, from which on keys that no ring file has count as known.
  * @param life how long tokens live that are made with the active key, in seconds.
@@ -158,47 +226,53 @@ function inUse({ ring, files }: KeyFolder): KeyFile[] {
  */
 export async function readKeyFolder(
   folder: string,
-  use: KeyUse,
+  ring: RingName,
   now: number,
   life: number,
 ): Promise<KeyFolder> {
   if (await exists(folder)) await requirePrivate(folder, 'chmod 700')
-  return (await atOneMoment(folder, () => readFilesOf(folder, use, now, life))).value
+  return (await atOneMoment(folder, () => readFilesOf(folder, ring, now, life))).value
 }
 
-async function readFilesOf(folder: string, use: KeyUse, now: number, life: number): Promise<KeyFolder> {
-  const home = join(folder, use)
+async function readFilesOf(folder: string, name: RingName, now: number, life: number): Promise<KeyFolder> {
+  const home = join(folder, name)
   if (!(await exists(home))) {
     throw new KeyFileError(
       home,
       'is missing',
-      `Put it back from a backup; or begin with a new one: pawl keys generate --use ${use}.`,
+      `Put it back from a backup; or begin with a new one: pawl keys generate ${optionsOf(name)}.`,
     )
   }
   await requirePrivate(home, 'chmod 700')
-  const names = (await readdir(home)).filter((name) => KEY_FILE[use].test(name)).sort()
+  const isKeyFile = name === 'refresh' ? SECRET_FILE : PEM_FILE
   const files: KeyFile[] = []
-  for (const name of names) {
-    const path = join(home, name)
+  for (const file of (await readdir(home)).filter((file) => isKeyFile.test(file)).sort()) {
+    const path = join(home, file)
     await requirePrivate(path, 'chmod 600')
-    files.push({ name, ...(await readKeyFile(use, path, name)) })
+    files.push({ name: file, ...(await readKeyFile(name, path, file)) })
   }
   const present = [...new Set(files.map(({ id }) => id))]
   const { revision, ring: written } = await readRingFile(home)
-  const known = revision > 0 ? written : await ringWithoutFile(home, use, files, now, life)
+  const known = revision > 0 ? written : await ringWithoutFile(home, name, files, now, life)
   return { home, revision, written, ring: reconciled(known, present, now, { life }), files }
 }
 
-async function readKeyFile(use: KeyUse, path: string, name: string): Promise<Omit<KeyFile, 'name'>> {
+/** The options of `pawl keys` that name a ring. */
+function optionsOf(ring: RingName): string {
+  return ring === 'refresh' ? '--use refresh' : `--alg ${algOfRing(ring)}`
+}
+
+async function readKeyFile(ring: RingName, path: string, name: string): Promise<Omit<KeyFile, 'name'>> {
   const text = await readText(path)
-  if (use === 'signing') {
-    try {
-      const key = await readSigningKey(text)
-      return { id: key.kid, content: key }
-    } catch (error) {
-      const mend = 'Put a good key in its place, or take the file away.'
-      throw new KeyFileError(path, (error as Error).message, mend)
+  if (ring !== 'refresh') {
+    const key = await readSigningKey(text).catch((error: Error) => {
+      throw new KeyFileError(path, error.message, 'Put a good key in its place, or take the file away.')
+    })
+    if (key.alg !== algOfRing(ring)) {
+      const what = `holds a key for ${key.alg}, and this folder is for ${algOfRing(ring)}`
+      throw new KeyFileError(path, what, `Move it into the folder ${signingRingOf(key.alg)} beside this one.`)
     }
+    return { id: key.kid, content: key }
   }
   const secret = Buffer.from(text.trim(), 'base64url')
   if (secret.length !== SECRET_BYTES) {
@@ -214,7 +288,7 @@ async function readKeyFile(use: KeyUse, path: string, name: string): Promise<Omi
  */
 async function ringWithoutFile(
   home: string,
-  use: KeyUse,
+  ringName: RingName,
   files: readonly KeyFile[],
   now: number,
   life: number,
@@ -236,7 +310,7 @@ async function ringWithoutFile(
     if (ring.some((key) => key.id === id)) continue
     const { mtimeMs } = await stat(join(home, name))
     const state = id === activeId ? 'active' : pointer && mtimeMs > pointer.mtimeMs ? 'next' : 'retiring'
-    const longest = { next: 0, active: life, retiring: LONGEST_LIFE[use] }[state]
+    const longest = { next: 0, active: life, retiring: LONGEST_LIFE[useOfRing(ringName)] }[state]
     ring.push({ id, state, published: now, since: now, life: longest })
   }
   return ring
@@ -249,26 +323,46 @@ export interface NewKey {
   readonly text: string
 }
 
-/** Makes a key: for signing an RSA key of 2048 bits, behind refresh tokens a secret of 32 bytes. */
-export async function newKey(use: KeyUse): Promise<NewKey> {
-  if (use === 'refresh') {
+const generate = promisify(generateKeyPair) as (
+  type: string,
+  options: object,
+) => Promise<{ privateKey: KeyObject }>
+
+const KEY_PAIR_OF: Readonly<Record<SigningAlg, () => ReturnType<typeof generate>>> = {
+  RS256: () => generate('rsa', { modulusLength: 2048 }),
+  ES256: () => generate('ec', { namedCurve: 'P-256' }),
+  EdDSA: () => generate('ed25519', {}),
+}
+
+/** Makes a key: for signing one of the ring's algorithm, RSA of 2048 bits; behind refresh tokens a secret of 32 bytes. */
+export async function newKey(ring: RingName): Promise<NewKey> {
+  const alg = algOfRing(ring)
+  if (alg === 'HS256') {
     const id = randomBytes(4).toString('hex')
     return { id, name: `${id}.key`, text: `${randomBytes(SECRET_BYTES).toString('base64url')}\n` }
   }
-  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })
+  const { privateKey } = await KEY_PAIR_OF[alg]()
   const text = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
   const { kid } = await readSigningKey(text)
   // On a command line it would pass for an option.
-  return kid.startsWith('-') ? newKey(use) : { id: kid, name: `${kid}.pem`, text }
+  return kid.startsWith('-') ? newKey(ring) : { id: kid, name: `${kid}.pem`, text }
 }
 
 /**
- * Makes the first key of a use, active at once, in one step; or nothing where there is one already. So servers that are
- * started at once on an empty folder agree, and leave no key that nobody asked for.
+ * Makes the first key of a ring in one step; or nothing where there is one already. So servers that are started at once on
+ * an empty folder agree, and leave no key that nobody asked for.
  *
+ * @param from when it begins to be used, in milliseconds since 1970. By default at once; a signing key beside those of
+ *   another algorithm when every verifier knows it.
+ * @param key the key to begin with, else a new one.
  * @returns the key's id, or `undefined` where another process was first.
  */
-export async function beginRing(folder: string, use: KeyUse): Promise<string | undefined> {
+export async function beginRing(
+  folder: string,
+  ringName: RingName,
+  from?: number,
+  key?: NewKey,
+): Promise<string | undefined> {
   if (!(await exists(folder))) await mkdir(folder, { recursive: true, mode: 0o700 })
   // A folder that has just been checked out or mounted is open to others, and may be closed while it is ours alone.
   if (isLoose(await stat(folder))) {
@@ -276,13 +370,14 @@ export async function beginRing(folder: string, use: KeyUse): Promise<string | u
     if (others.length > 0) await requirePrivate(folder, 'chmod 700')
     await chmod(folder, 0o700)
   }
-  const { id, name, text } = await newKey(use)
+  const isFirst = ringName === 'refresh' || (await ringsIn(folder)).every((ring) => ring === 'refresh')
+  const { id, name, text } = key ?? (await newKey(ringName))
   const now = Date.now()
-  const ring: Ring = [{ id, state: 'active', published: now, since: now, life: 0 }]
-  const draft = await mkdtemp(join(folder, `.${use}-`))
+  const ring = newRing(id, now, from ?? (isFirst ? now : now + 1000 * signingRingSettings(0).spread))
+  const draft = await mkdtemp(join(folder, `.${ringName}-`))
   await writeFile(join(draft, name), text, { mode: 0o600, flush: true })
   await writeFile(join(draft, 'ring.1.json'), serialise(ring), { mode: 0o600, flush: true })
-  const home = join(folder, use)
+  const home = join(folder, ringName)
   try {
     await rename(draft, home)
     return id

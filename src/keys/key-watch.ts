@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RefreshSecretRing } from '../tokens/refresh-token.ts'
-import type { SigningKeys } from '../tokens/signing-key.ts'
+import type { Signer, SigningAlg, SigningKeys } from '../tokens/signing-key.ts'
 import { fingerprintOf, type Keys, loadKeysOf } from './key-files.ts'
+import type { KeyUse } from './rings.ts'
 
 /** Notices of a changed file do not come from every network file system; so it is looked at. */
 const LOOK_EVERY_MS = 1000
@@ -19,9 +20,14 @@ export interface KeyWatch extends Keys {
   close(): Promise<void>
 }
 
+/** By their names: the keys that are published or verify, and those that new tokens are made with. */
+export type KeysInUse = Readonly<
+  Record<KeyUse, { readonly ids: readonly string[]; readonly active: readonly string[] }>
+>
+
 export interface KeyWatchOptions {
-  /** The keys that this server goes by have changed. */
-  readonly onChange: (before: Keys, after: Keys) => void
+  /** The keys that this server goes by have changed, or which of them sign. */
+  readonly onChange: (before: KeysInUse, after: KeysInUse) => void
   /** They cannot be read, for one more reason; the server goes by those that it has. */
   readonly onFault: (error: Error) => void
   /** They can be read again. */
@@ -32,10 +38,16 @@ export interface KeyWatchOptions {
  * Reads KEYS_DIR and goes on looking at it. The rings are live: their members are those of the last good reading, always
  * of one and the same.
  *
+ * @param algorithms those to sign with, the default first.
  * @throws {KeyFileError} when it cannot be read to begin with.
  */
-export async function watchKeys(folder: string, options: KeyWatchOptions): Promise<KeyWatch> {
-  let { keys, fingerprint } = await loadKeysOf(folder)
+export async function watchKeys(
+  folder: string,
+  algorithms: readonly SigningAlg[],
+  options: KeyWatchOptions,
+): Promise<KeyWatch> {
+  let { keys, fingerprint } = await loadKeysOf(folder, algorithms)
+  let inUse = inUseOf(keys)
   let fault: Error | undefined
   let lookedAt = 0
   const closing = new AbortController()
@@ -44,11 +56,13 @@ export async function watchKeys(folder: string, options: KeyWatchOptions): Promi
     lookedAt = performance.now()
     try {
       // After a fault the files may be as they were, and readable again all the same.
-      if (!fault && (await fingerprintOf(folder)) === fingerprint) return
-      const read = await loadKeysOf(folder)
-      const before = keys
-      ;({ keys, fingerprint } = read)
-      if (isOther(before, keys)) options.onChange(before, keys)
+      if (fault || (await fingerprintOf(folder)) !== fingerprint) {
+        ;({ keys, fingerprint } = await loadKeysOf(folder, algorithms))
+      }
+      // Without any change of the files a key begins to sign when its time has come.
+      const before = inUse
+      inUse = inUseOf(keys)
+      if (JSON.stringify(before) !== JSON.stringify(inUse)) options.onChange(before, inUse)
       if (fault) options.onRecovery()
       fault = undefined
     } catch (error) {
@@ -87,6 +101,10 @@ export async function watchKeys(folder: string, options: KeyWatchOptions): Promi
     get published() {
       return keys.signing.published
     },
+    get algorithms() {
+      return keys.signing.algorithms
+    },
+    of: (alg) => keys.signing.of(alg),
   }
   const refresh: RefreshSecretRing = {
     get activeId() {
@@ -99,8 +117,8 @@ export async function watchKeys(folder: string, options: KeyWatchOptions): Promi
   return {
     signing,
     refresh,
-    get signsSince() {
-      return keys.signsSince
+    get signers(): readonly Signer[] {
+      return keys.signers
     },
     async lookNow() {
       asked ??= lookSoon()
@@ -116,9 +134,13 @@ export async function watchKeys(folder: string, options: KeyWatchOptions): Promi
   }
 }
 
-function isOther(before: Keys, after: Keys): boolean {
-  const names = ({ signing, refresh }: Keys) =>
-    [signing.active, ...signing.published].map(({ kid }) => kid).join() +
-    [refresh.activeId, ...refresh.macKeys.keys()].join()
-  return names(before) !== names(after)
+function inUseOf({ signing, refresh, signers }: Keys): KeysInUse {
+  const sign = (kid: string) => signing.algorithms.some((alg) => signing.of(alg).kid === kid)
+  return {
+    signing: {
+      ids: signing.published.map(({ kid }) => kid),
+      active: signers.map(({ key }) => key.kid).filter(sign),
+    },
+    refresh: { ids: [...refresh.macKeys.keys()], active: [refresh.activeId] },
+  }
 }

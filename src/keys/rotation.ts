@@ -15,8 +15,9 @@ import {
   withRetired,
 } from '../tokens/key-ring.ts'
 import { DRAFT, exists, KeyFileError, syncFolder, writeDraft } from './files.ts'
-import { beginRing, type KeyFolder, type KeyUse, newKey, readKeyFolder } from './key-files.ts'
+import { beginRing, type KeyFolder, newKey, readKeyFolder } from './key-files.ts'
 import { writeRingFile } from './ring-file.ts'
+import type { RingName } from './rings.ts'
 
 const RETIRED = 'retired'
 
@@ -28,7 +29,7 @@ const DRAFT_LIFE_MS = 3_600_000
 export interface RingOptions {
   /** KEYS_DIR. */
   readonly folder: string
-  readonly use: KeyUse
+  readonly ring: RingName
   readonly settings: RingSettings
   /** Milliseconds since 1970. */
   readonly clock?: () => number
@@ -93,9 +94,9 @@ export async function rotate(
  * @throws {KeyFileError}
  */
 export async function generate(options: RingOptions): Promise<string> {
-  const { folder, use, clock = Date.now } = options
-  if (!(await exists(join(folder, use)))) {
-    const first = await beginRing(folder, use)
+  const { folder, ring, clock = Date.now } = options
+  if (!(await exists(join(folder, ring)))) {
+    const first = await beginRing(folder, ring)
     if (first !== undefined) return first
   }
   for (let turn = 0; turn < MAX_TURNS; turn += 1) {
@@ -214,8 +215,8 @@ async function change(
   throw tooBusy(options)
 }
 
-function look({ folder, use, settings, clock = Date.now }: RingOptions): Promise<KeyFolder> {
-  return readKeyFolder(folder, use, clock(), settings.life)
+function look({ folder, ring, settings, clock = Date.now }: RingOptions): Promise<KeyFolder> {
+  return readKeyFolder(folder, ring, clock(), settings.life)
 }
 
 /** @returns false when another process has changed the ring meanwhile. */
@@ -230,8 +231,8 @@ async function write({ home, revision, written }: KeyFolder, ring: Ring): Promis
  *
  * @returns its id, or `undefined` when another process has changed the ring meanwhile.
  */
-async function addKey({ use }: RingOptions, folder: KeyFolder, now: number): Promise<string | undefined> {
-  const { id, name, text } = await newKey(use)
+async function addKey({ ring }: RingOptions, folder: KeyFolder, now: number): Promise<string | undefined> {
+  const { id, name, text } = await newKey(ring)
   const draft = await writeDraft(folder.home, text)
   try {
     if (!(await write(folder, withNext(folder.ring, id, now)))) return undefined
@@ -264,6 +265,6 @@ function unlessMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error
 }
 
-function tooBusy({ folder, use }: RingOptions): KeyFileError {
-  return new KeyFileError(join(folder, use), 'is being changed by others again and again', 'Try again.')
+function tooBusy({ folder, ring }: RingOptions): KeyFileError {
+  return new KeyFileError(join(folder, ring), 'is being changed by others again and again', 'Try again.')
 }

@@ -1,4 +1,5 @@
 import { nextStep, refreshRingSettings, signingRingSettings } from '../tokens/key-ring.ts'
+import { ringsIn, useOfRing } from './rings.ts'
 import { type RingOptions, readRing, rotate } from './rotation.ts'
 
 const LOOK_EVERY_MS = 5000
@@ -23,7 +24,10 @@ export function keepRotating({ folder, interval, longestIdle, onFault }: Unatten
   let fault: string | undefined
 
   async function takeSteps(): Promise<void> {
-    await rotate({ folder, use: 'signing', settings: signingRingSettings(interval) })
+    // Whatever signs today: a client may ask for each.
+    for (const ring of (await ringsIn(folder)).filter((ring) => useOfRing(ring) === 'signing')) {
+      await rotate({ folder, ring, settings: signingRingSettings(interval) })
+    }
     // What a session may live under a secret is settled when the secret is followed by another; asked for now and then
     // besides, so that a lifetime that has been shortened since counts as it was.
     if (!idle || performance.now() - idle.askedAt > ASK_EVERY_MS || (await isPromotionDue(idle.seconds))) {
@@ -37,7 +41,7 @@ export function keepRotating({ folder, interval, longestIdle, onFault }: Unatten
   }
   const refreshRing = (seconds: number): RingOptions => ({
     folder,
-    use: 'refresh',
+    ring: 'refresh',
     settings: refreshRingSettings(interval, seconds),
   })
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { type JWTPayload, jwtVerify } from 'jose'
 import { signingInput, signJwt } from './jwt.ts'
-import type { Sign, SigningKey, SigningKeys } from './signing-key.ts'
+import { SIGNING_ALGS, type Sign, type SigningKey, type SigningKeys } from './signing-key.ts'
 
 /** RFC 9068 section 2.1 says `at+jwt`; some verifiers take only `JWT`. */
 export const ACCESS_TOKEN_TYPES = ['at+jwt', 'JWT'] as const
@@ -28,11 +28,12 @@ export interface AccessTokenClaims {
 }
 
 /**
- * Makes a JWT access token (RFC 9068) signed with RS256. Equal claims make an equal token, to the letter: that is what
- * lets a repeated refresh be answered with the very same response.
+ * Makes a JWT access token (RFC 9068). Equal claims make an equal token, to the letter where the algorithm is
+ * deterministic: that is what lets a repeated refresh be answered with the very same response. ES256 is not; its repeat
+ * says the same, `jti` included, under a fresh signature.
  */
 export async function signAccessToken(
-  keys: SigningKeys,
+  key: SigningKey,
   sign: Sign,
   claims: AccessTokenClaims,
 ): Promise<string> {
@@ -54,7 +55,7 @@ export async function signAccessToken(
   const said = extra === '{}' ? ours : `${extra.slice(0, -1)},${ours.slice(1)}`
   // A digest of all that the token says and of what else tells it apart: no random number to draw for a repeat.
   const jti = hash('sha256', `${claims.distinction} ${claims.typ} ${said}`, 'base64url').slice(0, 22)
-  return signJwt(keys, sign, claims.typ, `${said.slice(0, -1)},"jti":"${jti}"}`)
+  return signJwt(key, sign, claims.typ, `${said.slice(0, -1)},"jti":"${jti}"}`)
 }
 
 /** The claims of an access token of ours that has been verified. */
@@ -71,26 +72,28 @@ export interface VerifiedAccessToken extends JWTPayload {
 }
 
 /**
- * Verifies an access token of ours (RFC 9068 section 4): the algorithm and the kind are pinned, the key is one of ours,
- * and it is spelt as we spell it. So there is no member twice (RFC 8725 section 2.7) and none that we never write.
+ * Verifies an access token of ours (RFC 9068 section 4): the algorithm is that of the key, which is one of ours,
+ * the kind is pinned, and it is spelt as we spell it. So there is no member twice (RFC 8725 section 2.7) and none that we never write.
  *
  * @throws {JOSEError} when it is not one, or its time is over.
  */
 export async function verifyAccessToken(
-  keys: SigningKeys,
+  keys: Pick<SigningKeys, 'published'>,
   issuer: string,
   token: string,
 ): Promise<VerifiedAccessToken> {
   let key: SigningKey | undefined
   const { payload, protectedHeader } = await jwtVerify(
     token,
-    ({ kid }) => {
+    ({ kid, alg }) => {
       key = keys.published.find((published) => published.kid === kid)
       if (!key) throw new TypeError('no published key has its kid')
+      // RFC 8725 section 3.1: each key must be used with exactly one algorithm.
+      if (key.alg !== alg) throw new TypeError('its alg is not that of its key')
       return key.publicKey
     },
     {
-      algorithms: ['RS256'],
+      algorithms: [...SIGNING_ALGS],
       issuer,
       requiredClaims: ['sub', 'aud', 'exp', 'iat', 'jti', 'client_id', 'scope'],
     },

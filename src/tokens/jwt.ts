@@ -1,7 +1,8 @@
-import type { Sign, SigningKey, SigningKeys } from './signing-key.ts'
+import type { Sign, SigningKey } from './signing-key.ts'
 
 /**
- * Signs a JWT (RFC 7519) with the active key, RS256. Equal payloads make equal tokens, to the letter.
+ * Signs a JWT (RFC 7519). Equal payloads make equal tokens, to the letter but for the signature of ES256, which is
+ * another each time.
  *
  * jose does everything else here with keys; the signing path goes around its handling of the key at each call, which
  * is a tenth of a signature (docs/decisions/0004-signing-path.md).
@@ -9,11 +10,9 @@ import type { Sign, SigningKey, SigningKeys } from './signing-key.ts'
  * @param typ the kind of token (RFC 8725 section 3.11): no kind may pass as another.
  * @param payload JSON.
  */
-export async function signJwt(keys: SigningKeys, sign: Sign, typ: string, payload: string): Promise<string> {
-  // Looked up once: the ring may move on while it is signed.
-  const { active } = keys
-  const input = signingInput(active, typ, payload)
-  return `${input}.${await sign(active, input)}`
+export async function signJwt(key: SigningKey, sign: Sign, typ: string, payload: string): Promise<string> {
+  const input = signingInput(key, typ, payload)
+  return `${input}.${await sign(key, input)}`
 }
 
 /** What is signed: header and payload in the one spelling that we use (RFC 7515 section 5.1). */
@@ -29,7 +28,7 @@ function headerOf(key: SigningKey, typ: string): string {
   headers.set(key, ofKey)
   let header = ofKey.get(typ)
   if (header === undefined) {
-    header = Buffer.from(JSON.stringify({ alg: 'RS256', kid: key.kid, typ })).toString('base64url')
+    header = Buffer.from(JSON.stringify({ alg: key.alg, kid: key.kid, typ })).toString('base64url')
     ofKey.set(typ, header)
   }
   return header

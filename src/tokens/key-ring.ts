@@ -15,7 +15,7 @@ export interface RingKey {
   readonly state: KeyState
   /** When it came into the ring. */
   readonly published: number
-  /** When it came into its state. */
+  /** When it came into its state; of an active key, when it begins to be used, or began. */
   readonly since: number
   /** The longest that any token made with it is good for, in seconds. Never shrinks. */
   readonly life: number
@@ -123,6 +123,24 @@ export function nextStep(ring: Ring, now: number, settings: RingSettings): Step 
   return oldest && retirableAt(oldest) < promotion
     ? { kind: 'wait', for: 'retire', id: oldest.id, until: retirableAt(oldest) }
     : { kind: 'wait', for: 'promote', id: next.id, until: promotion }
+}
+
+/**
+ * A ring that begins. Its first key is active at once where nobody has heard of any key yet, as on a first start. Where
+ * tokens are made with the keys of another ring, it waits until everybody knows it; that is what `from` is for, in
+ * milliseconds since 1970.
+ */
+export function newRing(id: string, now: number, from: number): Ring {
+  return [{ id, state: 'active', published: now, since: from, life: 0 }]
+}
+
+/**
+ * When the active key may be used, in milliseconds since 1970; 0 where another was active before it: to a server whose clock
+ * is behind, what was promoted a moment ago has been, too.
+ */
+export function usableFrom(ring: Ring): number {
+  const isFirst = ring.every(({ state }) => state === 'active' || state === 'next')
+  return isFirst ? activeOf(ring).since : 0
 }
 
 /** The ring with one more key, which everybody gets to know from now on. */

@@ -104,7 +104,7 @@ for (const kind of STORE_KINDS) {
       t.notMatch((await cli(['keys', 'list'])).stdout, first)
       t.match(
         (await cli(['keys', 'list', '--all'])).stdout,
-        new RegExp(`^signing +${first} +- +retired`, 'm'),
+        new RegExp(`^signing +${first} +RS256 +retired`, 'm'),
       )
       t.match(await cli(['keys', 'promote', first]), {
         code: 1,

@@ -143,7 +143,12 @@ t.test('pawl keys', async (t) => {
         () => writeFileSync(pem, good),
         [pem, '1024 bits', '2048'],
       ],
-      ['no RSA key', () => writeFileSync(pem, elliptic), () => writeFileSync(pem, good), [pem, 'no RSA key']],
+      [
+        'a key of another algorithm',
+        () => writeFileSync(pem, elliptic),
+        () => writeFileSync(pem, good),
+        [pem, 'a key for ES256', 'for RS256', 'signing-es256'],
+      ],
       [
         'a short secret',
         () => writeFileSync(secretFile, 'x'),

@@ -34,6 +34,7 @@ test('the defaults', async (t) => {
     waitReplicas: 0,
     keysDir: './keys',
     keyRotationInterval: 0,
+    signingAlgs: ['RS256'],
     accessTokenTtl: 300,
     refreshTokenIdleTtl: 1_209_600,
     refreshTokenMaxTtl: 7_776_000,
@@ -90,6 +91,7 @@ test('every variable is read', async (t) => {
     REDIS_WAIT_REPLICAS: '2',
     KEYS_DIR: '/run/secrets/keys',
     KEY_ROTATION_INTERVAL: '2592000',
+    SIGNING_ALG: 'EdDSA, RS256',
     ACCESS_TOKEN_TTL: '60',
     REFRESH_TOKEN_IDLE_TTL: '3600',
     REFRESH_TOKEN_MAX_TTL: '86400',
@@ -123,6 +125,7 @@ test('every variable is read', async (t) => {
     waitReplicas: 2,
     keysDir: '/run/secrets/keys',
     keyRotationInterval: 2_592_000,
+    signingAlgs: ['EdDSA', 'RS256'],
     accessTokenTtl: 60,
     refreshTokenIdleTtl: 3600,
     refreshTokenMaxTtl: 86400,
@@ -158,6 +161,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     STORE_URL: 'postgres://x',
     REDIS_WAIT_REPLICAS: 'many',
     KEY_ROTATION_INTERVAL: '3599',
+    SIGNING_ALG: 'HS256',
     ACCESS_TOKEN_TTL: '0',
     REFRESH_TOKEN_IDLE_TTL: '1.5',
     REFRESH_TOKEN_MAX_TTL: '1e9',
@@ -193,6 +197,7 @@ test('every fault is told at once, each with the name of its variable', async (t
     'REFRESH_TOKEN_GRACE must be a whole number of seconds from 0 to 3600',
     'REFRESH_TOKEN_IDLE_TTL must be a whole number of seconds from 1 to 316224000',
     'REFRESH_TOKEN_MAX_TTL must be a whole number of seconds from 1 to 316224000',
+    'SIGNING_ALG must be one of RS256, ES256, EdDSA, or several with commas, each once',
     'STORE_URL is none of lmdb:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis-sentinel://H1:P,H2:P/NAME or redis-cluster://H1:P,H2:P',
     'TRUST_PROXY must be a list of addresses or networks such as 10.0.0.0/8, with commas between them',
     `VERIFY_WEBHOOK_SECRET ${SECRET_FAULT}`,
@@ -230,6 +235,24 @@ test('numbers are whole numbers and nothing else', async (t) => {
   }
   t.equal(readConfig({ REFRESH_TOKEN_GRACE: '3600' }).refreshTokenGrace, 3600)
   t.equal(readConfig({ REFRESH_TOKEN_GRACE: '030' }).refreshTokenGrace, 30)
+})
+
+test('signing algorithms are a list, in order and each once', async (t) => {
+  const read = (SIGNING_ALG: string) => readConfig({ SIGNING_ALG }).signingAlgs
+  t.strictSame(read('ES256'), ['ES256'])
+  t.strictSame(read('EdDSA,RS256,ES256'), ['EdDSA', 'RS256', 'ES256'])
+  for (const SIGNING_ALG of [
+    '',
+    'none',
+    'es256',
+    'RS256,',
+    'RS256,RS256',
+    'RS256 ES256',
+    'Ed25519',
+    'ES256,ES384',
+  ]) {
+    t.match(faultsOf(t, { SIGNING_ALG }), [/^SIGNING_ALG must be one of RS256, ES256, EdDSA,/], SIGNING_ALG)
+  }
 })
 
 test('settings that do not go together', async (t) => {
@@ -418,6 +441,7 @@ test('what is shown: by name, in full, and without secrets', async (t) => {
     REDIS_WAIT_REPLICAS: 0,
     KEYS_DIR: './keys',
     KEY_ROTATION_INTERVAL: 0,
+    SIGNING_ALG: ['RS256'],
     ACCESS_TOKEN_TTL: 300,
     REFRESH_TOKEN_IDLE_TTL: 1209600,
     REFRESH_TOKEN_MAX_TTL: 7776000,

@@ -1,6 +1,8 @@
 import { createPublicKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeProtectedHeader, SignJWT, UnsecuredJWT } from 'jose'
+import { ensureKeys } from '../../src/keys/key-files.ts'
+import { SIGNING_ALGS } from '../../src/tokens/signing-key.ts'
 import { ask, basic, claimsOf, postForm, signIn } from '../support/http-client.ts'
 import { freePort } from '../support/processes.ts'
 import { API, type Setting, USER } from './setting.ts'
@@ -15,8 +17,8 @@ export interface TrialTokens {
 
 /** Has the tokens made under two keys, one after the other. */
 export async function makeTrialTokens({ deployment, issuer, api }: Setting): Promise<TrialTokens> {
-  await deployment.cli(['keys', 'generate', '--use', 'refresh'])
-  await deployment.cli(['keys', 'generate'])
+  // All at once, as on a first start with every algorithm.
+  await ensureKeys(String(deployment.env.KEYS_DIR), SIGNING_ALGS)
   const second = JSON.parse((await deployment.cli(['keys', 'generate', '--json'])).stdout)
   const { url } = await deployment.startServer()
 
@@ -24,6 +26,8 @@ export async function makeTrialTokens({ deployment, issuer, api }: Setting): Pro
   await deployment.addClient('several', { scopes, audiences: ['https://elsewhere.example', API] })
   await deployment.addClient('elsewhere', { scopes, audiences: ['https://elsewhere.example'] })
   await deployment.addClient('brief', { scopes, audiences: [API], accessTokenTtl: 1 })
+  for (const signingAlg of ['ES256', 'EdDSA'] as const)
+    await deployment.addClient(signingAlg, { scopes, audiences: [API], signingAlg })
   const tokensFor = (client_id: string, server = url) => signIn(server, { client_id, ...USER })
   const severalAudiences = await tokensFor('several')
 
@@ -38,6 +42,8 @@ export async function makeTrialTokens({ deployment, issuer, api }: Setting): Pro
   const later = await deployment.startServer({ PORT: String(await freePort()) })
   const accepted = {
     good: { 'for one audience': good, 'for several': severalAudiences.access_token },
+    ES256: { 'signed with ES256': (await tokensFor('ES256')).access_token },
+    EdDSA: { 'signed with EdDSA': (await tokensFor('EdDSA')).access_token },
     'second key': { 'by the second key': (await tokensFor('app', later.url)).access_token },
   }
   const refused = {

@@ -8,6 +8,8 @@ export type Verify = (token: string) => Promise<Readonly<Record<string, unknown>
 export interface VerifierLibrary {
   /** The npm packages that do it together. */
   readonly libraries: readonly string[]
+  /** The algorithms of tokens that it cannot verify. */
+  readonly cannot?: readonly string[]
   /** Sets up a resource server for this audience; what it opens ends with the test. */
   start(t: Test, issuer: string, audience: string): Promise<Verify>
 }

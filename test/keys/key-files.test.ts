@@ -16,7 +16,8 @@ import {
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
-import { ensureKeys, type KeyUse, loadKeys } from '../../src/keys/key-files.ts'
+import { ensureKeys, loadKeys } from '../../src/keys/key-files.ts'
+import type { RingName } from '../../src/keys/rings.ts'
 import { generate, promote, readRing, retire } from '../../src/keys/rotation.ts'
 import { LONGEST_LIFE, refreshRingSettings, signingRingSettings } from '../../src/tokens/key-ring.ts'
 import { mintRefreshToken, newHandle, readRefreshToken } from '../../src/tokens/refresh-token.ts'
@@ -32,10 +33,10 @@ async function newKeysDir(t: Test): Promise<string> {
   return folder
 }
 
-const ringOf = (folder: string, use: KeyUse) => ({
+const ringOf = (folder: string, ring: RingName) => ({
   folder,
-  use,
-  settings: use === 'signing' ? signingRingSettings(0) : refreshRingSettings(0, 3600),
+  ring,
+  settings: ring === 'refresh' ? refreshRingSettings(0, 3600) : signingRingSettings(0),
 })
 
 /** A KEYS_DIR as it was before there were ring files: of the keys of a use, `active` names the one in use. */
@@ -186,7 +187,7 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
   }
   const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey
   const curve = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
-  const ring = (use: KeyUse, change: (text: string) => string) => (folder: string) => {
+  const ring = (use: RingName, change: (text: string) => string) => (folder: string) => {
     const path = ringFileOf(folder, use)
     writeFileSync(path, change(readFileSync(path, 'utf8')))
     return path
@@ -205,7 +206,10 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
       signingKey(pemOf(weak)),
       /holds an RSA key of 1024 bits, and RFC 7518 asks for 2048 or more\. Put/,
     ],
-    'a signing key on a curve': [signingKey(pemOf(curve)), /holds no RSA key, and RS256 needs one\. Put/],
+    'a signing key on a curve': [
+      signingKey(pemOf(curve)),
+      /holds a key for ES256, and this folder is for RS256\. Move it into the folder signing-es256/,
+    ],
     'a truncated secret': [secret('c2hvcnQ\n'), /does not hold 32 bytes in base64url\. Put it back/],
     'an empty secret': [secret(''), /does not hold 32 bytes in base64url/],
     'a secret that is too long': [secret('A'.repeat(64)), /does not hold 32 bytes in base64url/],
@@ -233,7 +237,7 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
     ],
     'no signing keys, but secrets': [
       missing('signing'),
-      /is missing\. Put it back from a backup; or .* pawl keys generate --use signing/,
+      /is missing\. Put it back from a backup; or .* pawl keys generate --alg RS256/,
     ],
   }
   await expectRefused(t, await newKeysDir(t), damages)

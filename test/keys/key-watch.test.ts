@@ -2,8 +2,9 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
-import { ensureKeys, type Keys, type KeyUse } from '../../src/keys/key-files.ts'
-import { watchKeys } from '../../src/keys/key-watch.ts'
+import { DEFAULT_ALGS, ensureKeys } from '../../src/keys/key-files.ts'
+import { type KeysInUse, watchKeys } from '../../src/keys/key-watch.ts'
+import type { RingName } from '../../src/keys/rings.ts'
 import { generate, promote, replaceLeaked, rotate } from '../../src/keys/rotation.ts'
 import { keepRotating } from '../../src/keys/unattended.ts'
 import { refreshRingSettings, signingRingSettings } from '../../src/tokens/key-ring.ts'
@@ -17,10 +18,10 @@ const LOOK_EVERY_MS = 1000
 async function watched(t: Test) {
   const folder = join(t.testdir(), 'keys')
   await ensureKeys(folder)
-  const changes: [before: Keys, after: Keys][] = []
+  const changes: [before: KeysInUse, after: KeysInUse][] = []
   const faults: string[] = []
   let recoveries = 0
-  const watch = await watchKeys(folder, {
+  const watch = await watchKeys(folder, DEFAULT_ALGS, {
     onChange: (...change) => changes.push(change),
     onFault: ({ message }) => faults.push(message),
     onRecovery: () => {
@@ -28,10 +29,10 @@ async function watched(t: Test) {
     },
   })
   t.teardown(() => watch.close())
-  const ring = (use: KeyUse) => ({
+  const ring = (ring: RingName) => ({
     folder,
-    use,
-    settings: use === 'signing' ? signingRingSettings(0) : refreshRingSettings(0, 3600),
+    ring,
+    settings: ring === 'refresh' ? refreshRingSettings(0, 3600) : signingRingSettings(0),
   })
   return { folder, watch, changes, faults, ring, recoveries: () => recoveries }
 }
@@ -47,7 +48,7 @@ test('what changes in KEYS_DIR is taken up', async (t) => {
   await until('the new key is published', () => signing.published.length === 2)
   t.equal(signing.active.kid, first.kid, 'and does not sign')
   t.equal(changes.length, 1)
-  t.strictSame([changes[0]?.[0].signing.published.length, changes[0]?.[1].signing.published.length], [1, 2])
+  t.strictSame([changes[0]?.[0].signing.ids.length, changes[0]?.[1].signing.ids.length], [1, 2])
 
   await promote(ring('signing'), id, true)
   await until('it signs', () => signing.active.kid === id)

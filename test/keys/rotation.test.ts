@@ -13,7 +13,8 @@ import {
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
-import { ensureKeys, KEY_USES, type KeyUse, loadKeys, newKey } from '../../src/keys/key-files.ts'
+import { ensureKeys, loadKeys, newKey } from '../../src/keys/key-files.ts'
+import { KEY_USES, RING_NAMES, type RingName, signingRingOf } from '../../src/keys/rings.ts'
 import {
   generate,
   promote,
@@ -32,6 +33,7 @@ import {
   withPromoted,
   withRetired,
 } from '../../src/tokens/key-ring.ts'
+import { SIGNING_ALGS } from '../../src/tokens/signing-key.ts'
 import { idsIn, passTime, ringFileOf, writtenRing } from '../support/key-rings.ts'
 import { nextMessage } from '../support/next-message.ts'
 
@@ -40,16 +42,17 @@ const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 const IDLE = 3600
 
 /** A ring of a new KEYS_DIR, with a clock that goes on when it is told. */
-async function newRing(t: Test, use: KeyUse) {
+async function newRing(t: Test, name: RingName) {
   const folder = join(t.testdir(), 'keys')
-  await ensureKeys(folder)
+  const algorithms = SIGNING_ALGS.filter((alg) => signingRingOf(alg) === name)
+  await ensureKeys(folder, algorithms.length > 0 ? algorithms : undefined)
   let now = Date.now()
-  const settings = use === 'signing' ? signingRingSettings(0) : refreshRingSettings(0, IDLE)
-  const options: RingOptions = { folder, use, settings, clock: () => now }
-  const inState = (state: string) => idsIn(folder, use, state)
+  const settings = name === 'refresh' ? refreshRingSettings(0, IDLE) : signingRingSettings(0)
+  const options: RingOptions = { folder, ring: name, settings, clock: () => now }
+  const inState = (state: string) => idsIn(folder, name, state)
   return {
     folder,
-    home: join(folder, use),
+    home: join(folder, name),
     options,
     settings,
     now: () => now,
@@ -60,16 +63,16 @@ async function newRing(t: Test, use: KeyUse) {
     /** What a server would go by. */
     async inUse() {
       const { signing, refresh } = await loadKeys(folder)
-      return use === 'signing'
-        ? { active: signing.active.kid, all: signing.published.map(({ kid }) => kid) }
-        : { active: refresh.activeId, all: [...refresh.macKeys.keys()] }
+      return name === 'refresh'
+        ? { active: refresh.activeId, all: [...refresh.macKeys.keys()] }
+        : { active: signing.active.kid, all: signing.published.map(({ kid }) => kid) }
     },
   }
 }
 
-for (const use of KEY_USES) {
-  test(`rotating again and again, ${use}`, async (t) => {
-    const ring = await newRing(t, use)
+for (const name of RING_NAMES) {
+  test(`rotating again and again, ${name}`, async (t) => {
+    const ring = await newRing(t, name)
     const { active: first } = await ring.inUse()
     const begun = await rotate(ring.options)
     t.match(begun.taken, [{ kind: 'generate' }])
@@ -111,13 +114,13 @@ for (const use of KEY_USES) {
     }
   })
 
-  test(`what is refused changes nothing, ${use}`, async (t) => {
-    const ring = await newRing(t, use)
+  test(`what is refused changes nothing, ${name}`, async (t) => {
+    const ring = await newRing(t, name)
     const { active: first } = await ring.inUse()
     const expectRefused = async (what: string, refused: object, attempt: () => Promise<object>) => {
-      const before = readFileSync(ringFileOf(ring.folder, use), 'utf8')
+      const before = readFileSync(ringFileOf(ring.folder, name), 'utf8')
       t.strictSame(await attempt(), refused, what)
-      t.equal(readFileSync(ringFileOf(ring.folder, use), 'utf8'), before, `${what}: nothing has changed`)
+      t.equal(readFileSync(ringFileOf(ring.folder, name), 'utf8'), before, `${what}: nothing has changed`)
     }
     await expectRefused('no next key', { refused: 'unknown' }, () => promote(ring.options, undefined, true))
     await expectRefused('a key that is not', { refused: 'unknown' }, () => promote(ring.options, 'x', true))
@@ -154,9 +157,9 @@ for (const use of KEY_USES) {
     t.strictSame(await ring.inUse(), { active: first, all: [first] })
   })
 
-  test(`a leak, ${use}`, async (t) => {
+  test(`a leak, ${name}`, async (t) => {
     t.test('of the active key alone: the next one takes over', async (t) => {
-      const ring = await newRing(t, use)
+      const ring = await newRing(t, name)
       const { active: leaked } = await ring.inUse()
       const next = await generate(ring.options)
       t.strictSame(await replaceLeaked(ring.options, leaked), {
@@ -168,7 +171,7 @@ for (const use of KEY_USES) {
       t.strictSame(await ring.inUse(), { active: next, all: [next] })
     })
     t.test('of the active key, and there is no other: a new one does', async (t) => {
-      const ring = await newRing(t, use)
+      const ring = await newRing(t, name)
       const { active: leaked } = await ring.inUse()
       const result = await replaceLeaked(ring.options, leaked)
       const { active, all } = await ring.inUse()
@@ -183,14 +186,14 @@ for (const use of KEY_USES) {
       })
     })
     t.test('of another key: it goes, and the active one stays', async (t) => {
-      const ring = await newRing(t, use)
+      const ring = await newRing(t, name)
       const { active } = await ring.inUse()
       const next = await generate(ring.options)
       t.strictSame(await replaceLeaked(ring.options, next), { taken: [{ kind: 'retire', id: next }] })
       t.strictSame(await ring.inUse(), { active, all: [active] })
     })
     t.test('of all: what was there is gone, the next key too', async (t) => {
-      const ring = await newRing(t, use)
+      const ring = await newRing(t, name)
       await generate(ring.options)
       await promote(ring.options, undefined, true)
       await generate(ring.options)
@@ -222,7 +225,7 @@ test('a leak that two operators answer at once: one key is active, and it is the
       }
       return Date.now()
     }
-    await replaceLeaked({ folder, use: 'refresh', settings, clock }, alone ? leaked : undefined)
+    await replaceLeaked({ folder, ring: 'refresh', settings, clock }, alone ? leaked : undefined)
     t.equal(other?.status, 0, String(other?.stderr))
     await t.resolves(loadKeys(folder), 'a server can start')
     t.equal(inState('active').length, 1)

@@ -9,8 +9,8 @@ process.send?.('here')
 for (;;) {
   const [folder] = await once(process, 'message')
   try {
-    const signing = await rotate({ folder, use: 'signing', settings: signingRingSettings(0) })
-    const refresh = await rotate({ folder, use: 'refresh', settings: refreshRingSettings(0, 3600) })
+    const signing = await rotate({ folder, ring: 'signing', settings: signingRingSettings(0) })
+    const refresh = await rotate({ folder, ring: 'refresh', settings: refreshRingSettings(0, 3600) })
     process.send?.({ taken: [...signing.taken, ...refresh.taken].map(({ kind }) => kind) })
   } catch (error) {
     process.send?.({ error: (error as Error).message })

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { RingName } from '../../src/keys/rings.ts'
 
-export type Use = 'signing' | 'refresh'
+export type Use = RingName
 
 export interface WrittenKey {
   readonly id: string

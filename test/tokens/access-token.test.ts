@@ -1,8 +1,14 @@
-import { generateKeyPairSync } from 'node:crypto'
-import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import { constants, createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import { test } from 'tap'
-import { type AccessTokenClaims, signAccessToken } from '../../src/tokens/access-token.ts'
-import { readSigningKey, type SigningKeys, signOnPool, signOnThread } from '../../src/tokens/signing-key.ts'
+import { type AccessTokenClaims, signAccessToken, verifyAccessToken } from '../../src/tokens/access-token.ts'
+import {
+  readSigningKey,
+  SIGNING_ALGS,
+  type SigningAlg,
+  signOnPool,
+  signOnThread,
+} from '../../src/tokens/signing-key.ts'
 
 const NOW = Math.floor(Date.now() / 1000)
 const claims: AccessTokenClaims = {
@@ -26,12 +32,12 @@ async function newKey() {
 }
 
 const [first, second] = [await newKey(), await newKey()]
-const keys: SigningKeys = { active: first, published: [first, second] }
+const keys = { active: first, published: [first, second] }
 const jwks = createLocalJWKSet({ keys: keys.published.map(({ publicJwk }) => publicJwk) })
 const expected = { issuer: claims.iss, audience: 'https://api.example', typ: 'at+jwt', algorithms: ['RS256'] }
 
 const tokenOf = (change: Partial<AccessTokenClaims> = {}) =>
-  signAccessToken(keys, signOnThread, { ...claims, ...change })
+  signAccessToken(keys.active, signOnThread, { ...claims, ...change })
 const payloadOf = async (token: string) => (await jwtVerify(token, jwks)).payload
 
 test('RFC 9068: header and claims, verified through the JWKS', async (t) => {
@@ -68,7 +74,7 @@ test('equal claims make an equal token, to the letter', async (t) => {
   const token = await tokenOf()
   t.equal(await tokenOf(), token)
   t.equal(await tokenOf({ scope: [...claims.scope], aud: [...claims.aud] }), token)
-  t.equal(await signAccessToken({ ...keys }, signOnPool, claims), token, 'however it was signed')
+  t.equal(await signAccessToken({ ...first }, signOnPool, claims), token, 'however it was signed')
 })
 
 test('jti differs when anything differs', async (t) => {
@@ -96,8 +102,7 @@ test('jti differs when anything differs', async (t) => {
 
 test('tokens of a key that signs no more verify while it is published', async (t) => {
   const old = await tokenOf()
-  const promoted: SigningKeys = { active: second, published: keys.published }
-  const fresh = await signAccessToken(promoted, signOnThread, claims)
+  const fresh = await signAccessToken(second, signOnThread, claims)
   t.equal(decodeProtectedHeader(fresh).kid, second.kid)
   await t.resolves(jwtVerify(old, jwks, expected))
   await t.resolves(jwtVerify(fresh, jwks, expected))
@@ -115,4 +120,74 @@ test('a token that was touched does not verify', async (t) => {
   await t.rejects(jwtVerify(await tokenOf(), jwks, { ...expected, typ: 'JWT' }), {
     code: 'ERR_JWT_CLAIM_VALIDATION_FAILED',
   })
+})
+
+const pemOf = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }) as string
+const byAlg = {
+  RS256: first,
+  ES256: await readSigningKey(pemOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)),
+  EdDSA: await readSigningKey(pemOf(generateKeyPairSync('ed25519').privateKey)),
+}
+const published = Object.values(byAlg)
+
+for (const alg of SIGNING_ALGS) {
+  test(`a token signed with ${alg}`, async (t) => {
+    const key = byAlg[alg]
+    const all = createLocalJWKSet({ keys: published.map(({ publicJwk }) => publicJwk) })
+    const token = await signAccessToken(key, signOnThread, claims)
+    t.strictSame(decodeProtectedHeader(token), { alg, kid: key.kid, typ: 'at+jwt' })
+    await t.resolves(jwtVerify(token, all, { ...expected, algorithms: [alg] }))
+    t.match(await verifyAccessToken({ published }, claims.iss, token), { client_id: 'web' })
+    const again = await signAccessToken(key, signOnPool, claims)
+    t.strictSame(decodeJwt(again), decodeJwt(token), 'a repeat says the same')
+    t.equal(again === token, alg !== 'ES256', 'to the letter where the algorithm is deterministic')
+    await t.resolves(verifyAccessToken({ published }, claims.iss, again))
+  })
+}
+
+test('C40 no key passes with the algorithm of another, in any pair', async (t) => {
+  const [, body] = (await tokenOf()).split('.')
+  const inputOf = (header: object) => `${Buffer.from(JSON.stringify(header)).toString('base64url')}.${body}`
+  const refused = async (token: string, what: string) => {
+    await t.rejects(verifyAccessToken({ published }, claims.iss, token), what)
+  }
+  const CLAIMED = [...SIGNING_ALGS, 'PS256', 'RS512', 'ES384', 'ES256K', 'Ed25519', 'none', 'HS256']
+  for (const of of SIGNING_ALGS) {
+    const key = byAlg[of]
+    for (const alg of CLAIMED) {
+      for (const by of SIGNING_ALGS) {
+        if (alg === of && by === of) continue
+        const input = inputOf({ alg, kid: key.kid, typ: 'at+jwt' })
+        const signature = await signOnThread(byAlg[by], input)
+        await refused(`${input}.${signature}`, `the kid of ${of}, alg ${alg}, signed with ${by}`)
+      }
+    }
+    const input = inputOf({ alg: 'HS256', kid: key.kid, typ: 'at+jwt' })
+    for (const format of ['pem', 'der'] as const) {
+      const secret = key.publicKey.export({ type: 'spki', format } as never) as string | Buffer
+      const mac = createHmac('sha256', secret).update(input).digest('base64url')
+      await refused(`${input}.${mac}`, `HS256 with the public key of ${of} in ${format}`)
+    }
+  }
+  const pss = inputOf({ alg: 'PS256', kid: byAlg.RS256.kid, typ: 'at+jwt' })
+  const padding = constants.RSA_PKCS1_PSS_PADDING
+  const pssSignature = sign('sha256', Buffer.from(pss), {
+    key: byAlg.RS256.privateKey,
+    padding,
+    saltLength: 32,
+  })
+  await refused(`${pss}.${pssSignature.toString('base64url')}`, 'PS256 by the RSA key')
+  const der = inputOf({ alg: 'ES256', kid: byAlg.ES256.kid, typ: 'at+jwt' })
+  const derSignature = sign('sha256', Buffer.from(der), byAlg.ES256.privateKey).toString('base64url')
+  await refused(`${der}.${derSignature}`, 'ES256 in DER')
+  const ed = inputOf({ alg: 'Ed25519', kid: byAlg.EdDSA.kid, typ: 'at+jwt' })
+  await refused(
+    `${ed}.${await signOnThread(byAlg.EdDSA, ed)}`,
+    'the newer name of EdDSA, which we never write',
+  )
+  const good = inputOf({ alg: 'ES256' satisfies SigningAlg, kid: byAlg.ES256.kid, typ: 'at+jwt' })
+  await t.resolves(
+    verifyAccessToken({ published }, claims.iss, `${good}.${await signOnThread(byAlg.ES256, good)}`),
+    'and what is made the same way, and right, passes',
+  )
 })

@@ -8,12 +8,14 @@ import { type VerifierLibrary, verifyBy } from '../verifier-library.ts'
 
 export const expressJwt: VerifierLibrary = {
   libraries: ['express-jwt', 'jwks-rsa', 'express'],
+  // jsonwebtoken, by which express-jwt verifies, does not know it.
+  cannot: ['EdDSA'],
 
   async start(t, issuer, audience) {
     const app = express()
     const authenticate = expressjwt({
       secret: jwksRsa.expressJwtSecret({ jwksUri: `${issuer}/.well-known/jwks.json` }) as GetVerificationKey,
-      algorithms: ['RS256'],
+      algorithms: ['RS256', 'ES256'],
       issuer,
       audience,
       // The one place where it shows the header of a token that it has verified.

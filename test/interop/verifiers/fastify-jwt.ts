@@ -3,6 +3,7 @@ import fastify from 'fastify'
 import buildGetJwks from 'get-jwks'
 import { freePort } from '../../support/free-port.ts'
 import { type VerifierLibrary, verifyBy } from '../verifier-library.ts'
+import { pemOf } from './fast-jwt.ts'
 
 export const fastifyJwtPlugin: VerifierLibrary = {
   libraries: ['@fastify/jwt', 'get-jwks', 'fastify'],
@@ -12,7 +13,7 @@ export const fastifyJwtPlugin: VerifierLibrary = {
     // With `complete` the plugin hands over the whole decoded token, which its type does not know.
     async function publicKey(_request: unknown, token: unknown): Promise<string> {
       const { kid, alg } = (token as { header: { kid: string; alg: string } }).header
-      return getJwks.getPublicKey({ domain: issuer, kid, alg })
+      return pemOf(await getJwks.getJwk({ domain: issuer, kid, alg }))
     }
 
     const app = fastify()
@@ -21,7 +22,7 @@ export const fastifyJwtPlugin: VerifierLibrary = {
       decode: { complete: true },
       secret: publicKey,
       verify: {
-        algorithms: ['RS256'],
+        algorithms: ['RS256', 'ES256', 'EdDSA'],
         allowedIss: issuer,
         allowedAud: audience,
         checkTyp: 'at+jwt',

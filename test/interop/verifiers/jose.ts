@@ -12,7 +12,7 @@ export const jose: VerifierLibrary = {
           issuer,
           audience,
           typ: 'at+jwt',
-          algorithms: ['RS256'],
+          algorithms: ['RS256', 'ES256', 'EdDSA'],
         })
         return payload
       } catch (error) {
