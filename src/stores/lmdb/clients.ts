@@ -1,5 +1,6 @@
 import { clientIdFault } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
+import { readSound, soundClient } from '../sound-records.ts'
 import type { Databases, Durably } from './store.ts'
 
 export function lmdbClients({ clients }: Databases, durably: Durably): ClientStore {
@@ -8,7 +9,11 @@ export function lmdbClients({ clients }: Databases, durably: Durably): ClientSto
       // LMDB throws at a key that is too long; nobody is registered under what is no client identifier.
       if (clientIdFault(clientId)) return undefined
       clients.resetReadTxn()
-      return clients.get(clientId)
+      return readSound(
+        `client ${clientId}`,
+        () => clients.get(clientId),
+        (record) => soundClient(clientId, record),
+      )
     },
     // Reading costs nothing here, so nothing is remembered.
     recall: () => undefined,

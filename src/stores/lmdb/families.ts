@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Family, NO_LOCKSTEP } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore, FamilyView, NewFamily } from '../contract.ts'
+import { readSound, soundFamily, soundUser } from '../sound-records.ts'
 import type { Databases, Durably } from './store.ts'
 
 /** Families that a walk reads before it lets others have their turn. */
@@ -11,11 +12,20 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
   /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
   function view(id: string): FamilyView {
     const now = Date.now()
-    const family = families.get(id)
+    const locator = locatorOf(id)
+    const family = readSound(
+      `session ${id}`,
+      () => families.get(id),
+      (record) => soundFamily(id, record),
+    )
     return {
       now,
       family: family && now < family.expiresAt ? family : undefined,
-      user: users.get(locatorOf(id)),
+      user: readSound(
+        `the user at ${locator}`,
+        () => users.get(locator),
+        (record) => soundUser(locator, record),
+      ),
     }
   }
 

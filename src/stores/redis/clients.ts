@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
+import { soundClient } from '../sound-records.ts'
 import { LEASE_MS, leaseClients } from './client-leases.ts'
 import type { Connection } from './connection.ts'
 import { CLIENTS_KEY, clientKey } from './keys.ts'
@@ -10,8 +11,11 @@ import { fieldsOf, recordOf } from './record.ts'
 const LIST_BATCH = 100
 
 export function redisClients({ ask, durably }: Connection): ClientStore {
-  const read = async (clientId: string) =>
-    recordOf<Client>(await ask((redis) => redis.hgetall(clientKey(clientId))))
+  async function read(clientId: string): Promise<Client | undefined> {
+    const fields = await ask((redis) => redis.hgetall(clientKey(clientId)))
+    const record = recordOf(`client ${clientId}`, fields)
+    return record && soundClient(clientId, record)
+  }
 
   return {
     ...leaseClients(read),

@@ -1,7 +1,16 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
+import { soundUser } from '../sound-records.ts'
 import type { Connection, RedisClient } from './connection.ts'
-import { briefSessionsKey, networksKey, nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
+import {
+  briefSessionsKey,
+  locatorOfUserKey,
+  networksKey,
+  nobodysKey,
+  sessionsKey,
+  USERNAMES_KEY,
+  userKey,
+} from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
@@ -11,7 +20,11 @@ const CREATED_AT_ONCE = 100
 const LANES = 4
 
 export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore {
-  const find = async (key: string) => recordOf<User>(await ask((redis) => redis.hgetall(key)))
+  async function find(key: string): Promise<User | undefined> {
+    const locator = locatorOfUserKey(key)
+    const record = recordOf(`the user at ${locator}`, await ask((redis) => redis.hgetall(key)))
+    return record && soundUser(locator, record)
+  }
 
   const writeOf = (user: User) => (redis: RedisClient) =>
     redis.recordCreate(keyOf(user.sub), ...fieldsOf(user))
