@@ -18,16 +18,16 @@ import { MAX_GENERATION } from '../tokens/refresh-token.ts'
 const MAX_LIFE_S = 316_224_000
 const MAX_ACCESS_TOKEN_LIFE_S = 86_400
 
-/**
- * Our own trouble, which the client is told may pass. Which record it is stands in the log alone.
- *
- * @param record completes "the record of …".
- */
-export function damaged(record: string, fault: string): UnavailableError {
-  const cause = new Error(
-    `the record of ${record} ${fault}; restore it from a backup, or delete it and make it anew`,
-  )
-  return new UnavailableError('A record in the store is damaged', { cause })
+/** Our own trouble, which the client is told may pass. Which record it is stands in the log alone. */
+export class DamagedRecordError extends UnavailableError {}
+
+/** @param record completes "the record of …". */
+export function damaged(record: string, fault: string): DamagedRecordError {
+  const mend = record.startsWith('session ')
+    ? 'restore it from a backup, or leave it to its end'
+    : 'restore it from a backup, or delete it and make it anew'
+  const cause = new Error(`the record of ${record} ${fault}; ${mend}`)
+  return new DamagedRecordError('A record in the store is damaged', { cause })
 }
 
 /** What is read of a record before it is known to be sound. */
@@ -207,3 +207,25 @@ export function readSound<T>(of: string, read: () => unknown, sound: (record: un
   }
   return record === undefined ? undefined : sound(record)
 }
+
+/** Reads many records. A damaged one keeps no other from being listed, and is told of at the end. */
+export async function* allSound<T>(
+  batches: Iterable<readonly ReadOne<T>[]> | AsyncIterable<readonly ReadOne<T>[]>,
+): AsyncGenerator<T> {
+  let first: DamagedRecordError | undefined
+  for await (const batch of batches) {
+    const found = await Promise.all(
+      batch.map((read) =>
+        read().catch((error: unknown) => {
+          if (!(error instanceof DamagedRecordError)) throw error
+          first ??= error
+          return undefined
+        }),
+      ),
+    )
+    yield* found.filter((record) => record !== undefined)
+  }
+  if (first) throw first
+}
+
+type ReadOne<T> = () => Promise<T | undefined>

@@ -1,19 +1,22 @@
 import { clientIdFault } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
-import { readSound, soundClient } from '../sound-records.ts'
+import { allSound, readSound, soundClient } from '../sound-records.ts'
 import type { Databases, Durably } from './store.ts'
 
 export function lmdbClients({ clients }: Databases, durably: Durably): ClientStore {
+  const read = (clientId: string) =>
+    readSound(
+      `client ${clientId}`,
+      () => clients.get(clientId),
+      (record) => soundClient(clientId, record),
+    )
+
   return {
     async find(clientId) {
       // LMDB throws at a key that is too long; nobody is registered under what is no client identifier.
       if (clientIdFault(clientId)) return undefined
       clients.resetReadTxn()
-      return readSound(
-        `client ${clientId}`,
-        () => clients.get(clientId),
-        (record) => soundClient(clientId, record),
-      )
+      return read(clientId)
     },
     // Reading costs nothing here, so nothing is remembered.
     recall: () => undefined,
@@ -37,7 +40,7 @@ export function lmdbClients({ clients }: Databases, durably: Durably): ClientSto
         return true
       }),
     async *list() {
-      for (const { value } of clients.getRange()) yield value
+      yield* allSound([...clients.getKeys()].map((key) => [async () => read(key)]))
     },
   }
 }

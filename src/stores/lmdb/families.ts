@@ -9,15 +9,27 @@ import type { Databases, Durably } from './store.ts'
 const WALK_BATCH = 1000
 
 export function lmdbFamilies({ families, users, sessions }: Databases, durably: Durably): FamilyStore {
-  /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
-  function view(id: string): FamilyView {
-    const now = Date.now()
-    const locator = locatorOf(id)
-    const family = readSound(
+  const read = (id: string) =>
+    readSound(
       `session ${id}`,
       () => families.get(id),
       (record) => soundFamily(id, record),
     )
+
+  /** What cannot be read cannot be refreshed, and so is not counted either. */
+  function readable(id: string): Family | undefined {
+    try {
+      return read(id)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
+  function view(id: string): FamilyView {
+    const now = Date.now()
+    const locator = locatorOf(id)
+    const family = read(id)
     return {
       now,
       family: family && now < family.expiresAt ? family : undefined,
@@ -29,9 +41,14 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
     }
   }
 
+  // Ids begin with the locator, and `~` sorts after every base64url character.
+  const rangeOf = (locator: string) => ({ start: locator, end: `${locator}~` })
+
   function* allOfUser(locator: string): Iterable<Family> {
-    // Ids begin with the locator, and `~` sorts after every base64url character.
-    for (const { value } of families.getRange({ start: locator, end: `${locator}~` })) yield value
+    for (const id of families.getKeys(rangeOf(locator))) {
+      const family = read(id)
+      if (family) yield family
+    }
   }
 
   /** Makes room for one more session. Who was counted before is listed, so that nothing that has ended is read again. */
@@ -43,7 +60,8 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
       if (sessions.doesExist(locator)) void sessions.remove(locator)
       return []
     }
-    const listed = sessions.get(locator)?.map((id) => families.get(id)) ?? [...allOfUser(locator)]
+    const ids = sessions.get(locator) ?? [...families.getKeys(rangeOf(locator))]
+    const listed = ids.map(readable)
     const living = listed
       .filter((family) => family !== undefined)
       .filter(

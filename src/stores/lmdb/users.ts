@@ -1,6 +1,6 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
-import { damaged, isLocator, readSound, soundUser } from '../sound-records.ts'
+import { allSound, damaged, isLocator, readSound, soundUser } from '../sound-records.ts'
 import type { Databases, Durably } from './store.ts'
 
 /** Users created in one transaction. A running server’s own writes wait for it: some tens of milliseconds. */
@@ -93,7 +93,11 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
         return true
       }),
     async *list() {
-      for (const { value } of users.getRange()) yield value
+      yield* allSound(readsOfAll())
     },
+  }
+
+  function* readsOfAll() {
+    for (const key of users.getKeys()) yield [async () => read(key)]
   }
 }

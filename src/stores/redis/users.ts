@@ -1,6 +1,6 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
-import { soundUser } from '../sound-records.ts'
+import { allSound, soundUser } from '../sound-records.ts'
 import type { Connection, RedisClient } from './connection.ts'
 import {
   briefSessionsKey,
@@ -168,15 +168,16 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
       return deleted > 0
     },
 
-    async *list() {
-      let cursor = '0'
-      do {
-        const [next, flat] = await ask((redis) => redis.hscan(USERNAMES_KEY, cursor, 'COUNT', 500))
-        cursor = next
-        const subs = flat.filter((_, i) => i % 2 === 1)
-        for (const user of await Promise.all(subs.map((sub) => find(keyOf(sub))))) if (user) yield user
-      } while (cursor !== '0')
-    },
+    list: () => allSound(readsOfAll()),
+  }
+
+  async function* readsOfAll() {
+    let cursor = '0'
+    do {
+      const [next, flat] = await ask((redis) => redis.hscan(USERNAMES_KEY, cursor, 'COUNT', 500))
+      cursor = next
+      yield flat.filter((_, i) => i % 2 === 1).map((sub) => () => find(keyOf(sub)))
+    } while (cursor !== '0')
   }
 }
 
