@@ -90,7 +90,11 @@ export async function tamper(t: Test, kind: StoreKind, share: number): Promise<v
     t.ok(taken.length > 0, `${taken.length} of ${damages.length} damages`)
     for (const [i, damage] of taken.entries()) {
       await damage.do()
-      await ask(damage, i).finally(putBack)
+      try {
+        await ask(damage, i)
+      } finally {
+        await putBack()
+      }
       counts.damages += 1
       if (i % 50 === 0) others = await refresh(server.url, others.refresh_token, { client_id: 'other' })
     }
@@ -144,7 +148,11 @@ export async function tamper(t: Test, kind: StoreKind, share: number): Promise<v
       const wrong = await postForm(`${server.url}/token`, { ...form, password: 'a wrong password' })
       check(damage, 'a wrong password', wrong, undefined)
     }
-    await ask().finally(putBack)
+    try {
+      await ask()
+    } finally {
+      await putBack()
+    }
     counts.damages += 1
   }
 
