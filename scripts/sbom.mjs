@@ -5,11 +5,12 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const root = new URL('../', import.meta.url)
-const { name, version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'))
+const { name, version, packages } = JSON.parse(readFileSync(new URL('package-lock.json', root), 'utf8'))
 
+// With --omit=dev npm leaves out what development needs as well, hence half of production: so this asks for everything.
 const { status, stdout, stderr } = spawnSync(
   'npm',
-  ['sbom', '--sbom-format=cyclonedx', '--sbom-type=application', '--omit=dev', '--package-lock-only'],
+  ['sbom', '--sbom-format=cyclonedx', '--sbom-type=application', '--package-lock-only'],
   { cwd: fileURLToPath(root), encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
 )
 if (status !== 0) {
@@ -17,6 +18,23 @@ if (status !== 0) {
   process.exit(1)
 }
 const bom = JSON.parse(stdout)
+
+const production = new Set(
+  Object.entries(packages)
+    .filter(([path, { dev }]) => path !== '' && !dev)
+    .map(([path, { version }]) => `${path.slice(path.lastIndexOf('node_modules/') + 13)}@${version}`),
+)
+const refs = new Set([bom.metadata.component['bom-ref']])
+bom.components = bom.components.filter((component) => {
+  const { name, version } = component
+  const isOurs = production.delete(`${name}@${version}`)
+  if (isOurs) refs.add(component['bom-ref'])
+  return isOurs
+})
+if (production.size > 0) throw new Error(`npm sbom does not list ${[...production].join(', ')}`)
+bom.dependencies = bom.dependencies
+  .filter(({ ref }) => refs.has(ref))
+  .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((one) => refs.has(one)) }))
 
 // npm names the project after its folder, and says where each package was fetched from: that is this machine's business.
 Object.assign(bom.metadata.component, { name, version })

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
@@ -13,6 +14,7 @@ interface Package {
   readonly version: string
   readonly license?: string
   readonly dev?: boolean
+  readonly optional?: boolean
   readonly integrity?: string
   readonly hasInstallScript?: boolean
 }
@@ -41,8 +43,12 @@ t.test('every package of production has a permissive licence and a digest', asyn
     production.filter(([, { license = 'none' }]) => !PERMISSIVE.has(license)).map(([path]) => path),
     [],
   )
+  // Of the binaries for other platforms the lockfile has only the version, where it was written on this one.
+  const without = production.filter(
+    ([, { integrity, optional }]) => !integrity?.startsWith('sha512-') && !optional,
+  )
   t.strictSame(
-    production.filter(([, { integrity = '' }]) => !integrity.startsWith('sha512-')).map(([path]) => path),
+    without.map(([path]) => path),
     [],
   )
   t.comment(`count: production packages ${production.length}`)
@@ -88,6 +94,7 @@ t.test('the audit', async (t) => {
     ],
   })
   const asked: string[] = []
+  const caches = t.testdir()
   const cases: [name: string, answer: object | undefined, args: string[], code: number, says: RegExp][] = [
     ['no advisories', {}, [], 0, /^Audited \d+ packages: 0 with advisories, 0 high or critical/],
     ['a moderate one', advisory('moderate'), [], 0, /moderate: fastify/],
@@ -96,9 +103,11 @@ t.test('the audit', async (t) => {
     ['no answer, before a release', undefined, ['--strict'], 1, /NOT AUDITED/],
   ]
   await Promise.all(
-    cases.map(async ([name, answer, args, code, says]) => {
+    cases.map(async ([name, answer, args, code, says], i) => {
       const registry = await startRegistry(t, answer, (body) => asked.push(body))
-      const result = await run('audit.mjs', args, { npm_config_registry: registry })
+      // npm keeps what it once heard of an advisory.
+      const env = { npm_config_registry: registry, npm_config_cache: join(caches, String(i)) }
+      const result = await run('audit.mjs', args, env)
       t.equal(result.code, code, name)
       t.match(result.stdout + result.stderr, says, name)
     }),
