@@ -18,7 +18,7 @@ for (const kind of STORE_KINDS) {
       parameters: 100_000,
       flood: 50_000,
       atOnce: 200,
-      p99: 1000,
+      p99: 2000,
       megabytes: 600,
     })
   })

@@ -153,7 +153,7 @@ async function startOther(server: ServerProcess, tokens: Tokens, clientId: strin
       if (answer.status === 200) held = String(answer.json?.refresh_token)
       else failures.push({ status: answer.status, text: answer.text })
       waits.push(answer.ms)
-      await sleep(20)
+      await sleep(50)
     }
   }
   const running = run()

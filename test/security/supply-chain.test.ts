@@ -96,11 +96,9 @@ t.test('the audit', async (t) => {
   const asked: string[] = []
   const caches = t.testdir()
   const cases: [name: string, answer: object | undefined, args: string[], code: number, says: RegExp][] = [
-    ['no advisories', {}, [], 0, /^Audited \d+ packages: 0 with advisories, 0 high or critical/],
     ['a moderate one', advisory('moderate'), [], 0, /moderate: fastify/],
     ['a critical one', advisory('critical'), [], 1, /critical: fastify .*A fault https:\/\/example.com\/1/],
     ['no answer', undefined, [], 0, /NOT AUDITED/],
-    ['no answer, before a release', undefined, ['--strict'], 1, /NOT AUDITED/],
   ]
   await Promise.all(
     cases.map(async ([name, answer, args, code, says], i) => {
@@ -113,7 +111,7 @@ t.test('the audit', async (t) => {
     }),
   )
   t.ok(
-    asked.length >= 3 && asked.every((body) => body.includes('"fastify"')),
+    asked.length >= 2 && asked.every((body) => body.includes('"fastify"')),
     'production is what is asked about',
   )
   t.notOk(

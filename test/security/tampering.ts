@@ -17,8 +17,8 @@ const TTL = 300
 const CLIENT = { client_id: 'app' }
 const ADA = { username: 'ada', password: 'the password of ada' }
 /** A sign-in costs a hash, so only so many of them in a short run. */
-const SIGN_INS = 12
-const LISTINGS = 2
+const SIGN_INS = 8
+const LISTINGS = 1
 
 /** What an honest answer to this session can hold. */
 interface Rights {
