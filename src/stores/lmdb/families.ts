@@ -170,15 +170,23 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
 
     async *listOfClient(clientId) {
       families.resetReadTxn()
-      let read = 0
-      for (const { key, value } of families.getRange()) {
-        read += 1
-        // The others want a turn, too; what is read stays as it was at the beginning.
-        if (read % WALK_BATCH === 0) await nextTurn()
-        if (value.clientId !== clientId) continue
-        const { family, ...others } = view(key)
+      let walked = 0
+      let fault: unknown
+      for (const id of families.getKeys()) {
+        walked += 1
+        // The others want a turn, too.
+        if (walked % WALK_BATCH === 0) await nextTurn()
+        try {
+          if (read(id)?.clientId !== clientId) continue
+        } catch (error) {
+          // A damaged one keeps no other from being listed, and is told of at the end.
+          fault ??= error
+          continue
+        }
+        const { family, ...others } = view(id)
         if (family) yield { ...others, family }
       }
+      if (fault) throw fault
     },
 
     async listOfUser(locator, limit) {
