@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientStore } from '../stores/contract.ts'
+import { DamagedRecordError } from '../stores/sound-records.ts'
 
 /** What all registered clients have together. */
 export interface Registrations {
@@ -39,8 +40,9 @@ export function summariseRegistrations(clients: ClientStore): Registrations {
         for (const scope of client.scopes) scopes.add(scope)
       }
       known = { origins, scopes: [...scopes].sort() }
-    } catch {
-      // The next question after this one tries again.
+    } catch (error) {
+      // A damaged record is told of when all others were read. Otherwise the next question after this one tries again.
+      if (error instanceof DamagedRecordError) known = { origins, scopes: [...scopes].sort() }
     }
     readAt = performance.now()
     reading = undefined

@@ -20,6 +20,8 @@ export function answersWithin(limitMs: number) {
         question().then(resolve, reject)
       })
     } catch (error) {
+      // It did answer, and what it holds is our trouble already.
+      if (error instanceof UnavailableError) throw error
       throw new UnavailableError('The store does not answer', { cause: error })
     } finally {
       clearTimeout(timer)

@@ -36,7 +36,8 @@ export interface Family {
 }
 
 /** Why a family was ended before its time. */
-export type RevocationReason = 'reuse' | 'operator' | 'client' | 'cap'
+export const REVOCATION_REASONS = ['reuse', 'operator', 'client', 'cap'] as const
+export type RevocationReason = (typeof REVOCATION_REASONS)[number]
 
 /** A request's origin, coarse on purpose: enough to tell two devices apart, too little to follow a person. */
 export interface Sender {

@@ -1,4 +1,5 @@
 import { type AttemptStore, BATCHES, type Charge, type Counting, type Refusal } from '../contract.ts'
+import { damaged, readSound } from '../sound-records.ts'
 import type { Databases, Durably } from './store.ts'
 
 /** The counters of one subject. Times are milliseconds since 1970. */
@@ -23,9 +24,30 @@ interface Pending {
 
 const EMPTY: Count = { charged: 0, pending: BATCHES.map(() => ({ count: 0, until: 0 })) }
 
+/** @throws {UnavailableError} for a damaged record: what may have been charged there is not to be had again. */
+function soundRecord(subject: string, value: unknown): AttemptRecord {
+  const { expiresAt, counters } = (value ?? {}) as Partial<AttemptRecord>
+  const isCount = (one: Partial<Count> | null) =>
+    Number.isSafeInteger(one?.charged) &&
+    Array.isArray(one?.pending) &&
+    one.pending.length === BATCHES.length &&
+    one.pending.every((batch) => Number.isSafeInteger(batch?.count) && Number.isFinite(batch?.until))
+  const isSound =
+    Number.isFinite(expiresAt) &&
+    typeof counters === 'object' &&
+    counters !== null &&
+    Object.values(counters).every(isCount)
+  if (!isSound) throw damaged(`attempts of ${subject}`, 'cannot be read')
+  return value as AttemptRecord
+}
+
 export function lmdbAttempts({ attempts }: Databases, durably: Durably): AttemptStore {
   function current(subject: string, now: number): AttemptRecord | undefined {
-    const record = attempts.get(subject)
+    const record = readSound(
+      `attempts of ${subject}`,
+      () => attempts.get(subject),
+      (record) => soundRecord(subject, record),
+    )
     return record && now < record.expiresAt ? record : undefined
   }
 

@@ -1,13 +1,21 @@
 import { type Client, clientIdFault } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
+import { allSound, readSound, soundClient } from '../sound-records.ts'
 import type { Databases, Durably } from './store.ts'
 
 export function lmdbClients({ clients }: Databases, durably: Durably): ClientStore {
+  const read = (clientId: string) =>
+    readSound(
+      `client ${clientId}`,
+      () => clients.get(clientId),
+      (record) => soundClient(clientId, record),
+    )
+
   function look(clientId: string): Client | undefined {
     // LMDB throws at a key that is too long; nobody is registered under what is no client identifier.
     if (clientIdFault(clientId)) return undefined
     clients.resetReadTxn()
-    return clients.get(clientId)
+    return read(clientId)
   }
 
   return {
@@ -34,7 +42,7 @@ export function lmdbClients({ clients }: Databases, durably: Durably): ClientSto
         return true
       }),
     async *list() {
-      for (const { value } of clients.getRange()) yield value
+      yield* allSound([...clients.getKeys()].map((key) => [async () => read(key)]))
     },
   }
 }

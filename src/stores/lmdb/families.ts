@@ -2,26 +2,53 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Family, NO_LOCKSTEP } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore, FamilyView, NewFamily } from '../contract.ts'
+import { readSound, soundFamily, soundUser } from '../sound-records.ts'
 import type { Databases, Durably } from './store.ts'
 
 /** Families that a walk reads before it lets others have their turn. */
 const WALK_BATCH = 1000
 
 export function lmdbFamilies({ families, users, sessions }: Databases, durably: Durably): FamilyStore {
-  /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
-  function view(id: string): FamilyView {
-    const now = Date.now()
-    const family = families.get(id)
-    return {
-      now,
-      family: family && now < family.expiresAt ? family : undefined,
-      user: users.get(locatorOf(id)),
+  const read = (id: string) =>
+    readSound(
+      `session ${id}`,
+      () => families.get(id),
+      (record) => soundFamily(id, record),
+    )
+
+  /** What cannot be read cannot be refreshed, and so is not counted either. */
+  function readable(id: string): Family | undefined {
+    try {
+      return read(id)
+    } catch {
+      return undefined
     }
   }
 
+  /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
+  function view(id: string): FamilyView {
+    const now = Date.now()
+    const locator = locatorOf(id)
+    const family = read(id)
+    return {
+      now,
+      family: family && now < family.expiresAt ? family : undefined,
+      user: readSound(
+        `the user at ${locator}`,
+        () => users.get(locator),
+        (record) => soundUser(locator, record),
+      ),
+    }
+  }
+
+  // Ids begin with the locator, and `~` sorts after every base64url character.
+  const rangeOf = (locator: string) => ({ start: locator, end: `${locator}~` })
+
   function* allOfUser(locator: string): Iterable<Family> {
-    // Ids begin with the locator, and `~` sorts after every base64url character.
-    for (const { value } of families.getRange({ start: locator, end: `${locator}~` })) yield value
+    for (const id of families.getKeys(rangeOf(locator))) {
+      const family = read(id)
+      if (family) yield family
+    }
   }
 
   /** Makes room for one more session. Who was counted before is listed, so that nothing that has ended is read again. */
@@ -33,7 +60,8 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
       if (sessions.doesExist(locator)) void sessions.remove(locator)
       return []
     }
-    const listed = sessions.get(locator)?.map((id) => families.get(id)) ?? [...allOfUser(locator)]
+    const ids = sessions.get(locator) ?? [...families.getKeys(rangeOf(locator))]
+    const listed = ids.map(readable)
     const living = listed
       .filter((family) => family !== undefined)
       .filter(
@@ -142,15 +170,23 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
 
     async *listOfClient(clientId) {
       families.resetReadTxn()
-      let read = 0
-      for (const { key, value } of families.getRange()) {
-        read += 1
-        // The others want a turn, too; what is read stays as it was at the beginning.
-        if (read % WALK_BATCH === 0) await nextTurn()
-        if (value.clientId !== clientId) continue
-        const { family, ...others } = view(key)
+      let walked = 0
+      let fault: unknown
+      for (const id of families.getKeys()) {
+        walked += 1
+        // The others want a turn, too.
+        if (walked % WALK_BATCH === 0) await nextTurn()
+        try {
+          if (read(id)?.clientId !== clientId) continue
+        } catch (error) {
+          // A damaged one keeps no other from being listed, and is told of at the end.
+          fault ??= error
+          continue
+        }
+        const { family, ...others } = view(id)
         if (family) yield { ...others, family }
       }
+      if (fault) throw fault
     },
 
     async listOfUser(locator, limit) {

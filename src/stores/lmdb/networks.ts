@@ -11,20 +11,28 @@ export interface NetworksRecord {
 }
 
 export function lmdbNetworks({ networks }: Databases, durably: Durably): NetworkStore {
+  /** In a record that is damaged no network is known; the next good sign-in makes it anew. */
+  function knownOf(key: string): NetworksRecord['known'] {
+    try {
+      const known = networks.get(key)?.known ?? []
+      return known.filter(({ digest, notedAt }) => typeof digest === 'string' && Number.isFinite(notedAt))
+    } catch {
+      return []
+    }
+  }
+
   return {
     async isKnown(username, digests, ms) {
       networks.resetReadTxn()
       const now = Date.now()
-      const known = networks.get(usernameKey(username))?.known ?? []
+      const known = knownOf(usernameKey(username))
       return known.some(({ digest, notedAt }) => notedAt > now - ms && digests.includes(digest))
     },
     note: (username, digest, memory) =>
       durably(() => {
         const now = Date.now()
         const key = usernameKey(username)
-        const others = (networks.get(key)?.known ?? []).filter(
-          (one) => one.digest !== digest && one.notedAt > now - memory.ms,
-        )
+        const others = knownOf(key).filter((one) => one.digest !== digest && one.notedAt > now - memory.ms)
         const known = [{ digest, notedAt: now }, ...others].slice(0, memory.networks)
         void networks.put(key, { expiresAt: now + memory.ms, known })
       }),

@@ -58,17 +58,24 @@ export async function sweepOnce(
   const ended: string[] = []
   let last = ''
   let seen = 0
-  for (const { key, value } of database.getRange({ start: from, limit: BATCH })) {
+  const endOf = (key: string) => {
+    try {
+      return database.get(key)?.expiresAt ?? Number.POSITIVE_INFINITY
+    } catch {
+      // A damaged record has no end that is known, and must not keep the sweep from the others.
+      return Number.POSITIVE_INFINITY
+    }
+  }
+  for (const key of database.getKeys({ start: from, limit: BATCH })) {
     last = key
     seen += 1
-    if (now >= value.expiresAt) ended.push(key)
+    if (now >= endOf(key)) ended.push(key)
   }
   if (ended.length > 0) {
     await durably(() => {
       for (const key of ended) {
         // It was read outside this transaction: another server may have begun it anew or moved its end.
-        const record = database.get(key)
-        if (record && now >= record.expiresAt) void database.remove(key)
+        if (now >= endOf(key)) void database.remove(key)
       }
     })
   }

@@ -1,5 +1,6 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
+import { allSound, damaged, isLocator, readSound, soundUser } from '../sound-records.ts'
 import type { Databases, Durably } from './store.ts'
 
 /** Users created in one transaction. A running server’s own writes wait for it: some tens of milliseconds. */
@@ -16,15 +17,28 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
     return 'created'
   }
 
+  const read = (locator: string) =>
+    readSound(
+      `the user at ${locator}`,
+      () => users.get(locator),
+      (record) => soundUser(locator, record),
+    )
+
   return {
     async findByUsername(username) {
       usernames.resetReadTxn()
-      const locator = usernames.get(usernameKey(username))
-      return locator === undefined ? undefined : users.get(locator)
+      const locator: unknown = readSound(
+        'a user name',
+        () => usernames.get(usernameKey(username)),
+        (record) => record,
+      )
+      if (locator === undefined) return undefined
+      if (!isLocator(locator)) throw damaged('a user name', 'leads nowhere')
+      return read(locator)
     },
     async find(sub) {
       users.resetReadTxn()
-      const user = users.get(userLocator(sub))
+      const user = read(userLocator(sub))
       return user?.sub === sub ? user : undefined
     },
     create: (user) => durably(() => create(user)),
@@ -79,7 +93,11 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
         return true
       }),
     async *list() {
-      for (const { value } of users.getRange()) yield value
+      yield* allSound(readsOfAll())
     },
+  }
+
+  function* readsOfAll() {
+    for (const key of users.getKeys()) yield [async () => read(key)]
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
+import { allSound, soundClient } from '../sound-records.ts'
 import { LEASE_MS, leaseClients } from './client-leases.ts'
 import type { Connection } from './connection.ts'
 import { CLIENTS_KEY, clientKey } from './keys.ts'
@@ -10,8 +11,11 @@ import { fieldsOf, recordOf } from './record.ts'
 const LIST_BATCH = 100
 
 export function redisClients({ ask, durably }: Connection): ClientStore {
-  const read = async (clientId: string) =>
-    recordOf<Client>(await ask((redis) => redis.hgetall(clientKey(clientId))))
+  async function read(clientId: string): Promise<Client | undefined> {
+    const fields = await ask((redis) => redis.hgetall(clientKey(clientId)))
+    const record = recordOf(`client ${clientId}`, fields)
+    return record && soundClient(clientId, record)
+  }
 
   return {
     ...leaseClients(read),
@@ -42,10 +46,11 @@ export function redisClients({ ask, durably }: Connection): ClientStore {
 
     async *list() {
       const ids = await ask((redis) => redis.smembers(CLIENTS_KEY))
-      for (let at = 0; at < ids.length; at += LIST_BATCH) {
-        const batch = await Promise.all(ids.slice(at, at + LIST_BATCH).map(read))
-        yield* batch.filter((client) => client !== undefined)
-      }
+      yield* allSound(inBatches(ids.map((id) => () => read(id))))
     },
   }
+}
+
+function* inBatches<T>(all: readonly T[]): Iterable<T[]> {
+  for (let at = 0; at < all.length; at += LIST_BATCH) yield all.slice(at, at + LIST_BATCH)
 }

@@ -1,6 +1,7 @@
-import { UnavailableError } from '../../oauth/errors.ts'
 import type { Family, RevocationReason } from '../../tokens/family.ts'
+import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyView, NewFamily } from '../contract.ts'
+import { damaged, jsonOf, OF_USER, soundFamily, soundUser } from '../sound-records.ts'
 
 /** Redis keeps a hash in its compact form only while every value is at most this long. */
 const COMPACT_BYTES = 64
@@ -43,11 +44,17 @@ export function viewOf(id: string, reply: string): FamilyView & { readonly appli
     applied: applied === '1',
     now: Number(now),
     // No field is one empty line.
-    family: fields.length < 2 ? undefined : familyOf(id, Number(now) + Number(ttl), fields),
-    user: sub
-      ? { sub: JSON.parse(sub), epoch: Number(epoch), claims: JSON.parse(claims || '{}') }
-      : undefined,
+    family: fields.length < 2 ? undefined : soundFamily(id, familyOf(id, Number(now) + Number(ttl), fields)),
+    user: sub || epoch || claims ? userOf(locatorOf(id), { sub, epoch, claims }) : undefined,
   }
+}
+
+function userOf(locator: string, fields: Readonly<Record<'sub' | 'epoch' | 'claims', string | undefined>>) {
+  const members = Object.entries(fields).map(([name, json]) => [
+    name,
+    jsonOf(`the user at ${locator}`, json ?? ''),
+  ])
+  return soundUser(locator, Object.fromEntries(members), OF_USER)
 }
 
 function familyOf(id: string, expiresAt: number, flat: readonly string[]): Family {
@@ -55,9 +62,9 @@ function familyOf(id: string, expiresAt: number, flat: readonly string[]): Famil
   for (let i = 0; i < flat.length; i += 2) fields.set(flat[i]!, flat[i + 1]!)
   const number = (name: string) => {
     const value = Number(fields.get(name) ?? 0)
-    // Our own trouble: the client must hear that it may pass, and not that its session is over.
-    if (!Number.isSafeInteger(value) || value < 0)
-      throw new UnavailableError(`The record of session ${id} is damaged`)
+    // Each is in every record, or stands for 0 where it is not; none is an empty text.
+    if (fields.get(name) === '' || !Number.isSafeInteger(value) || value < 0)
+      throw damaged(`session ${id}`, `has a field ${name} that cannot be`)
     return value
   }
   const reason = fields.get('x') as RevocationReason | undefined

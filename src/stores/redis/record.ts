@@ -1,3 +1,5 @@
+import { jsonOf } from '../sound-records.ts'
+
 /*
  * Clients and users are hashes whose fields are their members, each value as JSON: readable to an operator, and one
  * member can be replaced, or compared by a script, without the others.
@@ -7,10 +9,14 @@ export function fieldsOf(record: object): string[] {
   return Object.entries(record).flatMap(([name, value]) => [name, JSON.stringify(value ?? null)])
 }
 
-/** @returns `undefined` for no fields, hence no record. */
-export function recordOf<T>(fields: Record<string, string>): T | undefined {
+/**
+ * @param of completes "the record of …".
+ * @returns `undefined` for no fields, hence no record.
+ * @throws {UnavailableError} when it is damaged.
+ */
+export function recordOf(of: string, fields: Record<string, string>): object | undefined {
   const entries = Object.entries(fields)
   if (entries.length === 0) return undefined
-  const members = entries.map(([name, value]) => [name, JSON.parse(value)] as const)
-  return Object.fromEntries(members.filter(([, value]) => value !== null)) as T
+  const members = entries.map(([name, value]) => [name, jsonOf(of, value)] as const)
+  return Object.fromEntries(members.filter(([, value]) => value !== null))
 }

@@ -1,7 +1,16 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
+import { allSound, soundUser } from '../sound-records.ts'
 import type { Connection, RedisClient } from './connection.ts'
-import { briefSessionsKey, networksKey, nobodysKey, sessionsKey, USERNAMES_KEY, userKey } from './keys.ts'
+import {
+  briefSessionsKey,
+  locatorOfUserKey,
+  networksKey,
+  nobodysKey,
+  sessionsKey,
+  USERNAMES_KEY,
+  userKey,
+} from './keys.ts'
 import { fieldsOf, recordOf } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
@@ -11,7 +20,11 @@ const CREATED_AT_ONCE = 100
 const LANES = 4
 
 export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore {
-  const find = async (key: string) => recordOf<User>(await ask((redis) => redis.hgetall(key)))
+  async function find(key: string): Promise<User | undefined> {
+    const locator = locatorOfUserKey(key)
+    const record = recordOf(`the user at ${locator}`, await ask((redis) => redis.hgetall(key)))
+    return record && soundUser(locator, record)
+  }
 
   const writeOf = (user: User) => (redis: RedisClient) =>
     redis.recordCreate(keyOf(user.sub), ...fieldsOf(user))
@@ -161,15 +174,16 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
       return deleted > 0
     },
 
-    async *list() {
-      let cursor = '0'
-      do {
-        const [next, flat] = await ask((redis) => redis.hscan(USERNAMES_KEY, cursor, 'COUNT', 500))
-        cursor = next
-        const subs = flat.filter((_, i) => i % 2 === 1)
-        for (const user of await Promise.all(subs.map((sub) => find(keyOf(sub))))) if (user) yield user
-      } while (cursor !== '0')
-    },
+    list: () => allSound(readsOfAll()),
+  }
+
+  async function* readsOfAll() {
+    let cursor = '0'
+    do {
+      const [next, flat] = await ask((redis) => redis.hscan(USERNAMES_KEY, cursor, 'COUNT', 500))
+      cursor = next
+      yield flat.filter((_, i) => i % 2 === 1).map((sub) => () => find(keyOf(sub)))
+    } while (cursor !== '0')
   }
 }
 

@@ -75,18 +75,19 @@ export async function testClients(t: Test, store: Store, other: Store): Promise<
   })
 
   await t.test('a change replaces what it names, and when it is done everyone goes by it', async (t) => {
-    const client = someClient({ accessTokenTtl: 60, secretHash: 'old', type: 'confidential' })
+    const [old, next] = [hashClientSecret('old'), hashClientSecret('new')]
+    const client = someClient({ accessTokenTtl: 60, secretHash: old, type: 'confidential' })
     await store.clients.create(client)
     const seen = await readAlong(
       () => other.clients.find(client.clientId),
-      () => store.clients.change(client.clientId, { disabled: true, secretHash: 'new' }),
+      () => store.clients.change(client.clientId, { disabled: true, secretHash: next }),
     )
-    const changed: Client = { ...client, disabled: true, secretHash: 'new' }
+    const changed: Client = { ...client, disabled: true, secretHash: next }
     t.equal(seen.result, true)
     t.strictSame(seen.after, changed)
     t.strictSame(await store.clients.find(client.clientId), changed)
     t.ok(
-      seen.during.every((found) => found?.disabled === (found?.secretHash === 'new')),
+      seen.during.every((found) => found?.disabled === (found?.secretHash === next)),
       'never half a change',
     )
 
