@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import { promisify } from 'node:util'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
 
@@ -26,7 +26,7 @@ export interface SigningKeys {
 /**
  * Reads a private key in PEM.
  *
- * @throws {TypeError} when it is no RSA private key of at least 2048 bits; the message continues "the key …".
+ * @throws {TypeError} when it is no RSA private key of at least 2048 bits, or damaged; the message continues "the key …".
  */
 export async function readSigningKey(pem: string): Promise<SigningKey> {
   let privateKey: KeyObject
@@ -41,6 +41,9 @@ export async function readSigningKey(pem: string): Promise<SigningKey> {
     throw new TypeError(`holds an RSA key of ${bits} bits, and RFC 7518 asks for ${MIN_MODULUS_BITS} or more`)
   }
   const publicKey = createPublicKey(privateKey)
+  if (!isWhole(privateKey, publicKey)) {
+    throw new TypeError('holds an RSA key whose parts do not belong together: the file is damaged')
+  }
   const { kty, n, e } = (await exportJWK(publicKey)) as {
     kty: string
     n: string
@@ -48,6 +51,20 @@ export async function readSigningKey(pem: string): Promise<SigningKey> {
   }
   const kid = await calculateJwkThumbprint({ kty, n, e })
   return { kid, privateKey, publicKey, publicJwk: { kty, n, e, kid, use: 'sig', alg: 'RS256' } }
+}
+
+/**
+ * Whether what the private key signs is what the public one verifies. OpenSSL reads the numbers of a damaged file as they
+ * are; and of an exponent of 1 every text is its own signature (RFC 8017 section 3.1 has 3 as the least).
+ */
+function isWhole(privateKey: KeyObject, publicKey: KeyObject): boolean {
+  if ((privateKey.asymmetricKeyDetails?.publicExponent ?? 0n) < 3n) return false
+  const text = Buffer.from('pawl')
+  try {
+    return verify('RSA-SHA256', text, publicKey, sign('RSA-SHA256', text, privateKey))
+  } catch {
+    return false
+  }
 }
 
 /** Signs the input of a JWS with RS256 (RFC 7518 section 3.3). */
