@@ -24,6 +24,8 @@ test('names and values are form-decoded as UTF-8', async (t) => {
     ['password', '€ x'],
     ['scope', 'a b+c'],
   ])
+  t.strictSame(valuesOf('password=correct+horse'), [['password', 'correct horse']], 'a plus alone')
+  t.equal(decodeFormValue('+'), ' ')
   t.strictSame(valuesOf('a=b=c&d=%3D%26'), [
     ['a', 'b=c'],
     ['d', '=&'],
@@ -80,6 +82,7 @@ test('a parameter without a value counts as omitted', async (t) => {
 
 test('a name that comes twice is told of', async (t) => {
   t.strictSame(repeatedIn('a=1&b=2'), [])
+  t.strictSame(repeatedIn('&&a=1&&'), [], 'where nothing is there is no name')
   t.strictSame(repeatedIn('a=1&b=2&a=3'), ['a'], 'with another value')
   t.strictSame(repeatedIn('a=1&a=1'), ['a'], 'with an equal value')
   t.strictSame(repeatedIn('a=1&a='), ['a'], 'without a value the second time')
