@@ -7,6 +7,7 @@ import { CSV, IMPORT_ROW, NDJSON } from './targets/import.ts'
 import { RING_FILE, SECRET_FILE, SIGNING_KEY } from './targets/keys.ts'
 import { REFRESH_TOKEN } from './targets/refresh-token.ts'
 import { SCOPE } from './targets/scope.ts'
+import { SENDER } from './targets/sender.ts'
 
 /** Everything that reads what strangers, other systems or an operator's files say. */
 export const TARGETS: readonly Target[] = [
@@ -15,6 +16,7 @@ export const TARGETS: readonly Target[] = [
   BASIC,
   FORM,
   SCOPE,
+  SENDER,
   SIGNING_KEY,
   SECRET_FILE,
   RING_FILE,
