@@ -40,7 +40,8 @@ export function usernameKey(username: string): string {
 export function usernameFault(username: string): string | undefined {
   if (username.trim() === '') return 'is empty'
   if (username !== username.trim()) return 'begins or ends with a space'
-  if ([...username].length > MAX_USERNAME_CODE_POINTS)
+  // In NFC, as it is stored: some characters are several there.
+  if ([...username.normalize('NFC')].length > MAX_USERNAME_CODE_POINTS)
     return `is longer than ${MAX_USERNAME_CODE_POINTS} characters`
   if (NOT_IN_USERNAME.test(username)) return 'has a control character, or one that does not show'
   return undefined

@@ -9,7 +9,8 @@ declare const authenticated: unique symbol
 /** A client that has proved who it is, as far as its type can. Only {@link authenticateClient} makes one. */
 export type AuthenticatedClient = Client & { readonly [authenticated]: true }
 
-interface Credentials {
+/** Who the request says its client is. */
+export interface Credentials {
   readonly clientId: string
   /** Empty for the method `none`. */
   readonly secret: string
@@ -66,8 +67,12 @@ function isGenuine(client: Client | undefined, secret: string): boolean {
   return client.type === 'public' ? secret === '' : isRight
 }
 
-/** One reading of the credentials, or two where Basic can be meant in two ways; the standard one comes first. */
-function readCredentials(authorization: string | undefined, form: Form): Credentials[] {
+/**
+ * One reading of the credentials, or two where Basic can be meant in two ways; the standard one comes first.
+ *
+ * @throws {OAuthError} `invalid_request` for two methods at once or none at all, `invalid_client` for what is no Basic.
+ */
+export function readCredentials(authorization: string | undefined, form: Form): Credentials[] {
   const clientId = form.values.get('client_id')
   const secret = form.values.get('client_secret')
   if (authorization === undefined) {
@@ -85,14 +90,29 @@ function readCredentials(authorization: string | undefined, form: Form): Credent
   return readings
 }
 
+/** RFC 7617 section 2. Padded or not; but of a single character at the end nothing would come. */
+const BASIC = /^basic +((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2,3})?={0,2})$/i
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** What the base64 says; `undefined` where it is not UTF-8, which would be read as a text that nobody sent. */
+function textIn(base64: string): string | undefined {
+  try {
+    return utf8.decode(Buffer.from(base64, 'base64'))
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * HTTP Basic with both parts form-encoded (RFC 6749 section 2.3.1). Widespread clients send them raw, so where the two
  * readings differ the raw one counts as well.
  */
 function readBasic(authorization: string): Credentials[] {
-  const match = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(authorization)
+  const match = BASIC.exec(authorization)
   if (!match?.[1]) throw refused('the Authorization header is not Basic')
-  const text = Buffer.from(match[1], 'base64').toString('utf8')
+  const text = textIn(match[1])
+  if (text === undefined) throw refused('the Basic credentials are not UTF-8')
   const colon = text.indexOf(':')
   if (colon < 0) throw refused('the Basic credentials have no colon')
   const raw = { clientId: text.slice(0, colon), secret: text.slice(colon + 1) }

@@ -40,6 +40,8 @@ const OURS = [...RING_NAMES, 'README.md']
 const ACTIVE = 'active'
 const SECRET_BYTES = 32
 const SECRET_FILE = /^([0-9a-f]{8})\.key$/
+/** Of either alphabet, padded or not. */
+const SECRET = /^[A-Za-z0-9_+/-]{43}=?$/
 const PEM_FILE = /^[^.].*\.pem$/
 
 /** Reading goes on as long as others write; they are done in a moment. */
@@ -274,12 +276,18 @@ async function readKeyFile(ring: RingName, path: string, name: string): Promise<
     }
     return { id: key.kid, content: key }
   }
-  const secret = Buffer.from(text.trim(), 'base64url')
-  if (secret.length !== SECRET_BYTES) {
+  const secret = secretIn(text)
+  if (!secret) {
     const what = `does not hold ${SECRET_BYTES} bytes in base64url`
     throw new KeyFileError(path, what, 'Put it back from a backup.')
   }
   return { id: SECRET_FILE.exec(name)?.[1] ?? '', content: refreshMacKey(secret) }
+}
+
+/** The secret that the text of a file holds, white space around it aside; `undefined` where it holds none. */
+export function secretIn(text: string): Buffer | undefined {
+  // Node skips what is not base64, so that a damaged file would be the file of another secret.
+  return SECRET.test(text.trim()) ? Buffer.from(text.trim(), 'base64url') : undefined
 }
 
 /**

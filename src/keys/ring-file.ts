@@ -30,7 +30,7 @@ export async function readRingFile(home: string): Promise<WrittenRing> {
   const path = join(home, nameOf(revision))
   const text = await readText(path)
   try {
-    return { revision, ring: parse(text) }
+    return { revision, ring: parseRing(text) }
   } catch {
     throw new KeyFileError(
       path,
@@ -94,16 +94,21 @@ async function revisionsIn(home: string): Promise<number[]> {
 }
 
 /** @throws when it is not what `serialise` writes. */
-function parse(text: string): Ring {
+export function parseRing(text: string): Ring {
   const { keys } = JSON.parse(text) as { keys: Record<keyof RingKey, unknown>[] }
   const ring = keys.map(({ id, state, published, since, life }): RingKey => {
     const found = STATES.find((known) => known === state)
-    if (typeof id !== 'string' || !found || typeof life !== 'number' || !(life >= 0)) throw new TypeError()
+    if (typeof id !== 'string' || !found || !isLife(life)) throw new TypeError()
     return { id, state: found, published: timeOf(published), since: timeOf(since), life }
   })
   const isOne = new Set(ring.map(({ id }) => id)).size === ring.length
   if (!isOne || ring.filter(({ state }) => state === 'active').length !== 1) throw new TypeError()
   return ring
+}
+
+/** JSON has 1e999, which would be written as null. */
+function isLife(value: unknown): value is number {
+  return Number.isFinite(value) && Number(value) >= 0
 }
 
 function timeOf(text: unknown): number {

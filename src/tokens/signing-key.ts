@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import { promisify } from 'node:util'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
 
@@ -53,7 +53,7 @@ const ALG_OF_TYPE: Readonly<Record<string, SigningAlg>> = {
 /**
  * Reads a private key in PEM.
  *
- * @throws {TypeError} when it is none that a token can be signed with; the message continues "the key …".
+ * @throws {TypeError} when it is none that a token can be signed with, or is damaged; the message continues "the key …".
  */
 export async function readSigningKey(pem: string): Promise<SigningKey> {
   let privateKey: KeyObject
@@ -75,9 +75,27 @@ export async function readSigningKey(pem: string): Promise<SigningKey> {
     throw new TypeError(`holds an RSA key of ${bits} bits, and RFC 7518 asks for ${MIN_MODULUS_BITS} or more`)
   }
   const publicKey = createPublicKey(privateKey)
+  if (!isWhole(alg, privateKey, publicKey)) {
+    throw new TypeError(`holds a key for ${alg} whose parts do not belong together: the file is damaged`)
+  }
   const jwk = await exportJWK(publicKey)
   const kid = await calculateJwkThumbprint(jwk)
   return { kid, alg, privateKey, publicKey, publicJwk: { ...jwk, kid, use: 'sig', alg } }
+}
+
+/**
+ * Whether what the private key signs is what the public one verifies. OpenSSL reads the numbers of a damaged file as they
+ * are; and of an RSA exponent of 1 every text is its own signature (RFC 8017 section 3.1 has 3 as the least).
+ */
+function isWhole(alg: SigningAlg, privateKey: KeyObject, publicKey: KeyObject): boolean {
+  if (alg === 'RS256' && (privateKey.asymmetricKeyDetails?.publicExponent ?? 0n) < 3n) return false
+  const digest = alg === 'EdDSA' ? null : 'sha256'
+  const text = Buffer.from('pawl')
+  try {
+    return verify(digest, text, publicKey, sign(digest, text, privateKey))
+  } catch {
+    return false
+  }
 }
 
 /**

@@ -86,6 +86,8 @@ test('names that are refused', async (t) => {
     ['a\ud800da', /control/],
     ['x'.repeat(257), /longer than 256/],
     ['🐴'.repeat(257), /longer than 256/],
+    // Two characters each in NFC, which is what is stored.
+    ['\u0958'.repeat(129), /longer than 256/],
   ]
   for (const [name, fault] of refused) t.match(usernameFault(name), fault, JSON.stringify(name.slice(0, 20)))
   for (const name of [

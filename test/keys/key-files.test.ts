@@ -213,6 +213,14 @@ test('a file that cannot be used is refused, with its name and a mend; nothing i
     'a truncated secret': [secret('c2hvcnQ\n'), /does not hold 32 bytes in base64url\. Put it back/],
     'an empty secret': [secret(''), /does not hold 32 bytes in base64url/],
     'a secret that is too long': [secret('A'.repeat(64)), /does not hold 32 bytes in base64url/],
+    'a secret with something else in between': [
+      secret(`${'A'.repeat(20)}!${'A'.repeat(23)}`),
+      /does not hold 32 bytes in base64url/,
+    ],
+    'a ring with a life without end': [
+      ring('signing', (text) => text.replace(/"life": \d+/, '"life": 1e999')),
+      /is no list of keys/,
+    ],
     'a ring that is no JSON': [ring('signing', () => '{'), /is no list of keys .* Put it back from a backup/],
     'a ring that is something else': [ring('refresh', () => '[]'), /is no list of keys/],
     'a ring without an active key': [

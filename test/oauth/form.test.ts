@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { OAuthError } from '../../src/oauth/errors.ts'
-import { decodeFormValue, parseForm } from '../../src/oauth/form.ts'
+import { decodeFormValue, EMPTY_FORM, parseForm, requireSingle } from '../../src/oauth/form.ts'
 
 const MALFORMED = {
   name: 'OAuthError',
@@ -24,6 +24,8 @@ test('names and values are form-decoded as UTF-8', async (t) => {
     ['password', '€ x'],
     ['scope', 'a b+c'],
   ])
+  t.strictSame(valuesOf('password=correct+horse'), [['password', 'correct horse']], 'a plus alone')
+  t.equal(decodeFormValue('+'), ' ')
   t.strictSame(valuesOf('a=b=c&d=%3D%26'), [
     ['a', 'b=c'],
     ['d', '=&'],
@@ -80,12 +82,28 @@ test('a parameter without a value counts as omitted', async (t) => {
 
 test('a name that comes twice is told of', async (t) => {
   t.strictSame(repeatedIn('a=1&b=2'), [])
+  t.strictSame(repeatedIn('&&a=1&&'), [], 'where nothing is there is no name')
   t.strictSame(repeatedIn('a=1&b=2&a=3'), ['a'], 'with another value')
   t.strictSame(repeatedIn('a=1&a=1'), ['a'], 'with an equal value')
   t.strictSame(repeatedIn('a=1&a='), ['a'], 'without a value the second time')
   t.strictSame(repeatedIn('a&a'), ['a'], 'never with a value')
   t.strictSame(repeatedIn('client_id=1&client%5Fid=2'), ['client_id'], 'in another spelling')
   t.strictSame(repeatedIn('a=1&A=1'), [], 'names are case-sensitive')
+})
+
+test('a name that means something must not come twice; others may', async (t) => {
+  const form = parseForm('scope=a&scope=a&foo=1&foo=2&client_id=web')
+  t.throws(() => requireSingle(form, ['client_id', 'scope']), {
+    name: 'OAuthError',
+    code: 'invalid_request',
+    message: 'A parameter is repeated',
+  })
+  t.doesNotThrow(() => requireSingle(form, ['client_id', 'grant_type']))
+  t.doesNotThrow(() => requireSingle(form, []))
+  t.doesNotThrow(() => requireSingle(parseForm('a=1&b=2'), ['a', 'b']))
+  t.doesNotThrow(() => requireSingle(EMPTY_FORM, ['scope']))
+  t.strictSame([EMPTY_FORM.values.size, EMPTY_FORM.repeated.size], [0, 0])
+  t.strictSame(EMPTY_FORM, parseForm(''), 'no body is an empty one')
 })
 
 test('names that mean something to JavaScript are ordinary strings', async (t) => {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { type Test, test } from 'tap'
 import {
@@ -234,8 +234,21 @@ test('a ring that lacks its active secret makes no token', async (t) => {
   const handle = newHandle(LOCATOR)
   t.throws(
     () => mintRefreshToken({ activeId: '00000002', macKeys: ring.macKeys }, { handle, generation: 0 }),
-    TypeError,
+    { name: 'TypeError', message: 'The ring does not hold its active secret' },
   )
+})
+
+test('a token of another version is none, whatever its MAC', async (t) => {
+  const text = mintRefreshToken(ring, { handle: newHandle(LOCATOR), generation: 1 })
+  for (const version of [0, 2, 255]) {
+    const bytes = Buffer.from(text.slice(4), 'base64url')
+    bytes[0] = version
+    createHmac('sha256', one).update(bytes.subarray(0, 34)).digest().copy(bytes, 34)
+    t.equal(readRefreshToken(ring, `prt_${bytes.toString('base64url')}`), undefined, `version ${version}`)
+  }
+  const bytes = Buffer.from(text.slice(4), 'base64url')
+  createHmac('sha256', one).update(bytes.subarray(0, 34)).digest().copy(bytes, 34)
+  t.equal(`prt_${bytes.toString('base64url')}`, text, 'of version 1 that is how it is made')
 })
 
 test('a handle is the locator and 128 random bits', async (t) => {

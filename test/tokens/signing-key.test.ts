@@ -111,6 +111,29 @@ test('anything else is refused', async (t) => {
   }
 })
 
+// OpenSSL reads the numbers as they are: such a key would sign, and no signature would verify.
+test('a key that is damaged is refused', async (t) => {
+  const jwk = createPrivateKey(RFC_KEY).export({ format: 'jwk' }) as Record<string, string>
+  const damaged = (change: Record<string, string>) =>
+    pemOf(createPrivateKey({ key: { ...jwk, ...change }, format: 'jwk' }))
+  const otherDigit = (text = '') => text.slice(0, 40) + (text[40] === 'A' ? 'B' : 'A') + text.slice(41)
+  t.ok(await readSigningKey(damaged({})))
+  const refused = {
+    name: 'TypeError',
+    message: 'holds an RSA key whose parts do not belong together: the file is damaged',
+  }
+  await t.rejects(readSigningKey(damaged({ n: otherDigit(jwk.n) })), refused, 'one digit of the modulus')
+  // With one of these alone OpenSSL finds another way to the right signature.
+  const both = { d: otherDigit(jwk.d), p: otherDigit(jwk.p) }
+  await t.rejects(readSigningKey(damaged(both)), refused, 'one digit of the exponent and of a prime')
+  const one = { e: 'AQ', d: 'AQ', dp: 'AQ', dq: 'AQ' }
+  await t.rejects(
+    readSigningKey(damaged(one)),
+    { name: 'TypeError' },
+    'every text would be its own signature',
+  )
+})
+
 function encrypted(): string {
   const { privateKey } = generateKeyPairSync('rsa', {
     modulusLength: 2048,
