@@ -25,6 +25,8 @@ export interface FamilyMemory {
     /** What MEMORY USAGE says of one family's record and of the index that lists it, without Redis's tables. */
     readonly recordBytes: number
     readonly indexBytes: number
+    /** What a rotation took inside Redis, by its own count (`commandstats`), since the rotations before. */
+    readonly scriptMicroseconds: number
   }[]
 }
 
@@ -55,7 +57,10 @@ export async function measureFamilyMemory(
     const after = []
     let generation = 0
     for (const target of rotations) {
+      const before = await scriptsOf(client)
       for (; generation < target; generation += 1) await turn(store, ids, generation)
+      const { calls, microseconds } = await scriptsOf(client)
+      const scriptMicroseconds = (microseconds - before.microseconds) / (calls - before.calls)
       const bytes = ((await settledMemory(client)) - baseline) / families
       const [id = ''] = ids
       const [recordBytes, indexBytes] = await Promise.all(
@@ -63,7 +68,13 @@ export async function measureFamilyMemory(
           Number(await client.memory('USAGE', key)),
         ),
       )
-      after.push({ rotations: target, bytes, recordBytes: recordBytes!, indexBytes: indexBytes! })
+      after.push({
+        rotations: target,
+        bytes,
+        recordBytes: recordBytes!,
+        indexBytes: indexBytes!,
+        scriptMicroseconds,
+      })
       progress(`${families} families after ${target} rotations: ${Math.round(bytes)} bytes each`)
     }
     return { families, after }
@@ -129,6 +140,13 @@ async function settledMemory(client: Redis): Promise<number> {
     least = Math.min(least, Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))?.[1]))
   }
   return least
+}
+
+/** The scripts that have run, and what they took, by Redis' own count. */
+async function scriptsOf(client: Redis): Promise<{ calls: number; microseconds: number }> {
+  const stats = await client.info('commandstats')
+  const [, calls, microseconds] = /^cmdstat_evalsha:calls=(\d+),usec=(\d+)/m.exec(stats) ?? []
+  return { calls: Number(calls), microseconds: Number(microseconds) }
 }
 
 async function inBatches<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {

@@ -11,17 +11,18 @@ import { measureFamilyMemory } from './family-memory.ts'
 import { type FloodFigures, type FloodSettings, floodReportOf, measureFlood } from './flood.ts'
 import { Load } from './load.ts'
 import { AT_ONCE, type RoundSettings, type RoundsFigures, runRounds } from './refresh-rounds.ts'
-import { type Figures, reportOf } from './report.ts'
+import { type Figures, memoryReportOf, reportOf } from './report.ts'
 import { startServer } from './server.ts'
 import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
 
-const USAGE = `npm run bench -- [--quick] [--json] [--flood]
+const USAGE = `npm run bench -- [--quick] [--json] [--flood | --memory]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
   --quick  two short rounds, for a first look
   --flood  instead of that, how long refreshes take beside a flood of sign-ins
+  --memory instead of that, what a family costs Redis
   --json   one JSON object on standard output instead of the table`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
@@ -31,7 +32,7 @@ const QUICK_FLOOD: FloodSettings = { rounds: 3, seconds: 2, atOnce: 4 }
 /** Enough that no budget of one account ends the flood. */
 const FLOOD_USERS = 2000
 const FAMILIES = 2000
-const ROTATIONS = [1, 100]
+const ROTATIONS = [1, 10, 100]
 
 const progress = (line: string) => process.stderr.write(`${line}\n`)
 
@@ -134,6 +135,7 @@ async function measureInFlood(settings: FloodSettings): Promise<FloodFigures> {
 const { values } = parseArgs({
   options: {
     flood: { type: 'boolean' },
+    memory: { type: 'boolean' },
     quick: { type: 'boolean' },
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
@@ -144,6 +146,9 @@ if (values.help) {
 } else if (values.flood) {
   const figures = await measureInFlood(values.quick ? QUICK_FLOOD : FULL_FLOOD)
   console.log(values.json ? JSON.stringify(figures) : floodReportOf(figures).join('\n'))
+} else if (values.memory) {
+  const figures = await measureFamilyMemory(FAMILIES, ROTATIONS, progress)
+  console.log(values.json ? JSON.stringify(figures) : memoryReportOf(figures).join('\n'))
 } else {
   const figures = await measureAll(values.quick ? QUICK : FULL)
   console.log(values.json ? JSON.stringify(figures) : reportOf(figures).join('\n'))

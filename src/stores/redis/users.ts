@@ -11,7 +11,11 @@ const CREATED_AT_ONCE = 100
 const LANES = 4
 
 export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore {
-  const find = async (key: string) => recordOf<User>(await ask((redis) => redis.hgetall(key)))
+  const find = async (key: string) => {
+    // The scripts keep a session of the user there.
+    const { family: _, ...fields } = await ask((redis) => redis.hgetall(key))
+    return recordOf<User>(fields)
+  }
 
   const writeOf = (user: User) => (redis: RedisClient) =>
     redis.recordCreate(keyOf(user.sub), ...fieldsOf(user))
