@@ -48,9 +48,9 @@ export function memoryReportOf({ families, after }: FamilyMemory): string[] {
   return [
     `Redis memory per family, ${families} users with one family each:`,
     ...after.map(
-      ({ rotations, bytes, recordBytes, indexBytes }) =>
+      ({ rotations, bytes, recordBytes }) =>
         `  after ${plural(rotations, 'rotation')}: ${Math.round(bytes)} bytes ` +
-        `(MEMORY USAGE: record ${recordBytes}, index ${indexBytes}; the rest are Redis's tables)`,
+        `(MEMORY USAGE: record ${recordBytes}; the rest are its place in the user's and Redis's tables)`,
     ),
     `  processor time of Redis inside the script: ${after.at(-1)?.scriptMicroseconds.toFixed(1)} µs per rotation`,
   ]
