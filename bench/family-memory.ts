@@ -4,8 +4,8 @@ import { type User, userLocator } from '../src/accounts/user.ts'
 import type { Store } from '../src/stores/contract.ts'
 import { parseStoreUrl } from '../src/stores/location.ts'
 import { openStore, untilReachable } from '../src/stores/open-store.ts'
-import { familyKey, sessionsKey } from '../src/stores/redis/keys.ts'
-import { familyIdOf, locatorOf, newHandle } from '../src/tokens/refresh-token.ts'
+import { familyKey } from '../src/stores/redis/keys.ts'
+import { familyIdOf, newHandle } from '../src/tokens/refresh-token.ts'
 import { startRedis } from '../test/support/redis.ts'
 import { createAccounts } from './accounts.ts'
 import { CLIENT, USER_AGENT } from './registration.ts'
@@ -15,16 +15,17 @@ const DAY_MS = 86_400_000
 const SENDER = { network: '203.0.113.0/24', agent: USER_AGENT.slice(0, 32) }
 const AT_ONCE = 200
 
-/** Memory of Redis per family where every user has one: then no two families share an index. */
+/** Memory of Redis per family where every user has one. */
 export interface FamilyMemory {
   readonly families: number
   readonly after: readonly {
     readonly rotations: number
-    /** Growth of `used_memory` since there were users and no families: records, indexes, Redis's tables. */
+    /** Growth of `used_memory` since there were users and no families: records, places in the users', Redis's tables. */
     readonly bytes: number
-    /** What MEMORY USAGE says of one family's record and of the index that lists it, without Redis's tables. */
+    /** What MEMORY USAGE says of one family's record: without its place in the user's, and without Redis's tables. */
     readonly recordBytes: number
-    readonly indexBytes: number
+    /** What a rotation took inside Redis, by its own count (`commandstats`), since the rotations before. */
+    readonly scriptMicroseconds: number
   }[]
 }
 
@@ -55,15 +56,13 @@ export async function measureFamilyMemory(
     const after = []
     let generation = 0
     for (const target of rotations) {
+      const before = await scriptsOf(client)
       for (; generation < target; generation += 1) await turn(store, ids, generation)
+      const { calls, microseconds } = await scriptsOf(client)
+      const scriptMicroseconds = (microseconds - before.microseconds) / (calls - before.calls)
       const bytes = ((await settledMemory(client)) - baseline) / families
-      const [id = ''] = ids
-      const [recordBytes, indexBytes] = await Promise.all(
-        [familyKey(id), sessionsKey(locatorOf(id))].map(async (key) =>
-          Number(await client.memory('USAGE', key)),
-        ),
-      )
-      after.push({ rotations: target, bytes, recordBytes: recordBytes!, indexBytes: indexBytes! })
+      const recordBytes = Number(await client.memory('USAGE', familyKey(ids[0]!)))
+      after.push({ rotations: target, bytes, recordBytes, scriptMicroseconds })
       progress(`${families} families after ${target} rotations: ${Math.round(bytes)} bytes each`)
     }
     return { families, after }
@@ -129,6 +128,13 @@ async function settledMemory(client: Redis): Promise<number> {
     least = Math.min(least, Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))?.[1]))
   }
   return least
+}
+
+/** The scripts that have run, and what they took, by Redis' own count. */
+async function scriptsOf(client: Redis): Promise<{ calls: number; microseconds: number }> {
+  const stats = await client.info('commandstats')
+  const [, calls, microseconds] = /^cmdstat_evalsha:calls=(\d+),usec=(\d+)/m.exec(stats) ?? []
+  return { calls: Number(calls), microseconds: Number(microseconds) }
 }
 
 async function inBatches<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {

@@ -19,12 +19,12 @@ import { measureFamilyMemory } from './family-memory.ts'
 import { type FloodFigures, type FloodSettings, floodReportOf, measureFlood } from './flood.ts'
 import { Load } from './load.ts'
 import { AT_ONCE, type RoundSettings, type RoundsFigures, runRounds } from './refresh-rounds.ts'
-import { type Figures, reportOf } from './report.ts'
+import { type Figures, memoryReportOf, reportOf } from './report.ts'
 import { startServer } from './server.ts'
 import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
 
-const USAGE = `npm run bench -- [--quick] [--json] [--alg ALG] [--flood | --algorithms]
+const USAGE = `npm run bench -- [--quick] [--json] [--alg ALG] [--flood | --algorithms | --memory]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
@@ -32,6 +32,7 @@ Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/r
   --alg ALG     the server's SIGNING_ALG; the ratios stay those to RSA signatures
   --flood       instead of that, how long refreshes take beside a flood of sign-ins
   --algorithms  instead of that, refreshes with each SIGNING_ALG and their ratio to those with RS256
+  --memory      instead of that, what a family costs Redis
   --json        one JSON object on standard output instead of the table`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
@@ -43,7 +44,7 @@ const QUICK_ALGORITHMS: AlgorithmsSettings = { rounds: 3, seconds: 2, atOnce: 64
 /** Enough that no budget of one account ends the flood. */
 const FLOOD_USERS = 2000
 const FAMILIES = 2000
-const ROTATIONS = [1, 100]
+const ROTATIONS = [1, 10, 100]
 
 const progress = (line: string) => process.stderr.write(`${line}\n`)
 
@@ -180,6 +181,7 @@ const { values } = parseArgs({
     alg: { type: 'string', default: 'RS256' },
     algorithms: { type: 'boolean' },
     flood: { type: 'boolean' },
+    memory: { type: 'boolean' },
     quick: { type: 'boolean' },
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
@@ -193,6 +195,9 @@ if (values.help) {
 } else if (values.algorithms) {
   const figures = await measureEachAlgorithm(values.quick ? QUICK_ALGORITHMS : FULL_ALGORITHMS)
   console.log(values.json ? JSON.stringify(figures) : algorithmsReportOf(figures).join('\n'))
+} else if (values.memory) {
+  const figures = await measureFamilyMemory(FAMILIES, ROTATIONS, progress)
+  console.log(values.json ? JSON.stringify(figures) : memoryReportOf(figures).join('\n'))
 } else {
   const figures = await measureAll(values.quick ? QUICK : FULL, values.alg)
   console.log(values.json ? JSON.stringify(figures) : reportOf(figures).join('\n'))

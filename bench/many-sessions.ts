@@ -2,7 +2,7 @@ import { type User, userLocator, withoutSessions } from '../src/accounts/user.ts
 import type { NewFamily, Store } from '../src/stores/contract.ts'
 import { parseStoreUrl } from '../src/stores/location.ts'
 import { openStore, untilReachable } from '../src/stores/open-store.ts'
-import { fieldsOf } from '../src/stores/redis/family-record.ts'
+import { base36, beginningOf } from '../src/stores/redis/family-record.ts'
 import { familyKey, indexMember, sessionsKey } from '../src/stores/redis/keys.ts'
 import { familyIdOf, newHandle } from '../src/tokens/refresh-token.ts'
 import { runCli } from '../test/support/processes.ts'
@@ -25,11 +25,9 @@ const DAY_MS = 86_400_000
 
 /** Writes families as familyCreate does, many in one go; what it is about is not how they came to be. */
 const FILL = `
-local now = redis.call('TIME')[1] * 1000
 for i = 2, #KEYS do
-  redis.call('HSET', KEYS[i], 'g', 0, 'r', 0, 't', now, 'e', now + ARGV[1], unpack(ARGV, 1 + #KEYS))
-  redis.call('PEXPIREAT', KEYS[i], now + ARGV[1])
-  redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
+  redis.call('SET', KEYS[i], ARGV[1], 'PXAT', ARGV[2])
+  redis.call('ZADD', KEYS[1], ARGV[3], ARGV[i + 2])
 end`
 
 const redis = await startRedis()
@@ -119,7 +117,10 @@ async function fill(user: User, count: number): Promise<void> {
   const families = Array.from({ length: count }, () => familyOf(user))
   const keys = [sessionsKey(userLocator(user.sub)), ...families.map(({ id }) => familyKey(id))]
   const members = families.map(({ id }) => indexMember(id))
-  await client.eval(FILL, keys.length, ...keys, 14 * DAY_MS, ...members, ...fieldsOf(families[0]!))
+  const [before, after] = beginningOf(families[0]!)
+  const now = Date.now()
+  const record = before + base36(now) + after
+  await client.eval(FILL, keys.length, ...keys, record, now + 14 * DAY_MS, now + 90 * DAY_MS, ...members)
 }
 
 async function walk(store: Store): Promise<void> {

@@ -342,7 +342,7 @@ for (const kind of STORE_KINDS) {
         const keys = (await redis.cli('KEYS', 'pawl:f:*')) as string[]
         const admin = redis.client()
         t.teardown(() => admin.disconnect())
-        for (const key of keys) await admin.multi().del(key).set(key, 'no hash').exec()
+        for (const key of keys) await admin.multi().del(key).hset(key, 'no', 'string').exec()
         await admin.hset('pawl:c:web', 'scopes', 'no JSON')
         await new Promise((resolve) => setTimeout(resolve, 600))
         const broken = await tell({ grant_type: 'password', username: 'ada', password }, basic('web', secret))

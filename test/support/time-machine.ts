@@ -50,12 +50,12 @@ async function ofRedis(redis: RedisServer): Promise<TimeMachine> {
       const key = familyKey(sid)
       const end = await client.pexpiretime(key)
       if (end < 0) return
-      await client
-        .multi()
-        .hincrby(key, 't', -ms)
-        .hincrby(key, 'e', -ms)
-        .pexpireat(key, end - ms)
-        .exec()
+      const lines = (await client.get(key))!.split('\n')
+      const fixed = lines[3]!.split(' ')
+      // When it began; all other times but a revocation's count from there.
+      fixed[3] = (Number.parseInt(fixed[3]!, 36) - ms).toString(36)
+      lines[3] = fixed.join(' ')
+      await client.set(key, lines.join('\n'), 'PXAT', end - ms)
     },
     async close() {
       client.disconnect()

@@ -21,11 +21,11 @@ export interface Commands {
     keys: number,
     ...keysAndArgs: Value[]
   ): Promise<[createdAt: number, ...members: string[]] | null>
-  familyAdvance(family: string, user: string, index: string, ...args: Value[]): Promise<string>
+  familyAdvance(family: string, user: string, ...args: Value[]): Promise<string>
   familyLook(family: string, user: string): Promise<string>
   familyNoteReplay(family: string, lockstepGeneration: number, lockstepRun: number): Promise<null>
   familyRevoke(family: string, reason: string): Promise<'revoked' | 'already_revoked' | 'gone'>
-  familyAdopt(family: string, index: string, ...args: Value[]): Promise<0 | 1>
+  familyAdopt(family: string, user: string, index: string, ...args: Value[]): Promise<0 | 1>
   usernamesTake(usernames: string, ...namesAndSubs: string[]): Promise<(0 | 1)[]>
   usernameReplace(usernames: string, name: string, from: string, to: string): Promise<0 | 1>
   usernameRelease(usernames: string, name: string, sub: string): Promise<0 | 1>

@@ -3,7 +3,16 @@ import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore } from '../contract.ts'
 import type { Connection } from './connection.ts'
 import { countExpiring } from './count-expiring.ts'
-import { fieldsOf, fieldsOfHeld, viewOf } from './family-record.ts'
+import {
+  base36,
+  beginningOf,
+  clientIdOf,
+  clientLineOf,
+  listedIn,
+  recordOfFamily,
+  senderLinesOf,
+  viewOf,
+} from './family-record.ts'
 import {
   briefSessionsKey,
   FAMILY_PATTERN,
@@ -14,7 +23,7 @@ import {
   userKey,
 } from './keys.ts'
 
-/** Sessions looked at for one listing; the index knows when each expires, not when it was last used. */
+/** Sessions looked at for one listing; the index knows when each ends at the latest, not when it was last used. */
 const MAX_LOOKED_AT = 10_000
 
 /** Each further round means that others began and ended sessions of the user in between. */
@@ -41,9 +50,9 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
             begun.maxMs,
             indexMember(begun.id),
             begun.isBrief ? 0 : (begun.maxSessions ?? 0),
-            others.length,
+            begun.isBrief ? 1 : 0,
+            ...beginningOf(begun),
             ...others,
-            ...fieldsOf(begun),
           ),
         )
       // A script must be told every key that it touches, and only the index knows the user's other sessions.
@@ -68,15 +77,11 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
         redis.familyAdvance(
           familyKey(id),
           userKey(locator),
-          sessionsKey(locator),
           from,
           to,
-          clientId,
-          clientEpoch,
+          clientLineOf(clientId, clientEpoch),
           idleMs,
-          indexMember(id),
-          sender.network,
-          sender.agent,
+          senderLinesOf(sender),
         ),
       )
       return viewOf(id, reply)
@@ -97,12 +102,15 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
       const adopted = await durably((redis) =>
         redis.familyAdopt(
           familyKey(family.id),
+          userKey(locator),
           indexKey(family, locator),
           family.generation,
           Math.round(family.expiresAt),
           indexMember(family.id),
           family.revoked ? 1 : 0,
-          ...fieldsOfHeld(family),
+          family.endsAt,
+          family.isBrief ? '' : base36(family.endsAt),
+          recordOfFamily(family),
         ),
       )
       return adopted === 1
@@ -114,7 +122,7 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
       for await (const keys of scan(FAMILY_PATTERN)) {
         const found = await Promise.all(
           keys.map(async (key) => {
-            if ((await ask((redis) => redis.hget(key, 'c'))) !== clientId) return undefined
+            if (clientIdOf(await ask((redis) => redis.get(key))) !== clientId) return undefined
             const id = idOfKey(key)
             return viewOf(id, await ask((redis) => redis.familyLook(key, userKey(locatorOf(id)))))
           }),
@@ -124,11 +132,12 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
     },
 
     async listOfUser(locator, limit) {
-      const members = await Promise.all(
-        [sessionsKey(locator), briefSessionsKey(locator)].map((key) =>
+      const members = await Promise.all([
+        ask(async (redis) => listedIn(await redis.hget(userKey(locator), 'family'))),
+        ...[sessionsKey(locator), briefSessionsKey(locator)].map((key) =>
           ask((redis) => redis.zrevrange(key, 0, MAX_LOOKED_AT - 1)),
         ),
-      )
+      ])
       const ids = members.flat().map((member) => locator + member)
       const found = await Promise.all(
         ids.map(

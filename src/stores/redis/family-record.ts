@@ -1,106 +1,142 @@
-import type { Family, RevocationReason } from '../../tokens/family.ts'
+import type { Family, RevocationReason, Sender } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyView, NewFamily } from '../contract.ts'
 import { damaged, jsonOf, OF_USER, soundFamily, soundUser } from '../sound-records.ts'
 
-/** Redis keeps a hash in its compact form only while every value is at most this long. */
-const COMPACT_BYTES = 64
-
 /*
- * One-letter fields, because every session pays for their names: docs/storage.md is their legend. The scripts write
- * g r t e (create), g r n d (advance), y l m (replay) and x z (revoke); the others never change.
+ * A family is one string of six lines, a seventh when it is revoked; docs/storage.md is their legend. What the scripts
+ * count and compare on the way is in the first line, what never changes in the last three: so a rotation is one read
+ * and one write. Numbers that never change are in base 36, because every session pays for their digits.
  */
-export function fieldsOf({ sender, ...family }: Omit<NewFamily, 'id' | 'idleMs' | 'maxMs'>): string[] {
-  return [
-    ...['c', family.clientId, 'u', String(family.userEpoch), 'k', String(family.clientEpoch)],
-    ...['n', sender.network, 'd', sender.agent],
-    ...(family.isBrief ? ['b', '1'] : []),
-    ...inPieces('s', family.scope.join(' ')),
-    ...inPieces('a', family.audience.join(' ')),
-  ]
+type Begun = Omit<NewFamily, 'id' | 'idleMs'>
+
+const COUNT = '(?:0|[1-9]\\d{0,14})'
+const NUMBER_36 = '(?:0|[1-9a-z][\\da-z]{0,9})'
+const WORDS = '(?:[!-~]+(?: [!-~]+)*)?'
+const RECORD = new RegExp(
+  [
+    `^(${COUNT}) (${COUNT})(?: (${COUNT}) (${COUNT}) (${COUNT}))?`,
+    '([ -~]*)',
+    '([ -~]*)',
+    `([!-~]+) (${NUMBER_36}) (${NUMBER_36}) (${NUMBER_36}) (${NUMBER_36})( b)?`,
+    `(${WORDS})`,
+    `(${WORDS})(?:\\n(reuse|operator|client|cap) (${COUNT}))?$`,
+  ].join('\\n'),
+)
+
+/** A whole number, not negative, in base 36 as the record has it. */
+export const base36 = (number: number) => number.toString(36)
+
+/** The second and the third line: who was last heard of. */
+export const senderLinesOf = ({ network, agent }: Sender) => `${network}\n${agent}`
+
+/** The beginning of the fourth line. */
+export const clientLineOf = (clientId: string, clientEpoch: number) => `${clientId} ${base36(clientEpoch)}`
+
+/** The record of a family that begins now: the text before the time, which is Redis', and the text after it. */
+export function beginningOf(begun: Begun): [before: string, after: string] {
+  const { sender, clientId, clientEpoch, userEpoch } = begun
+  const before = `0 0\n${senderLinesOf(sender)}\n${clientLineOf(clientId, clientEpoch)} ${base36(userEpoch)} `
+  return [before, ` ${grantLinesOf(begun)}`]
 }
 
-/** All fields of a family that has a life behind it, but its generation. */
-export function fieldsOfHeld(family: Family): string[] {
-  const { createdAt, rotatedAt, endsAt, replays, lockstep, revoked, lastSender } = family
-  return [
-    ...['t', String(createdAt), 'r', String(rotatedAt - createdAt), 'e', String(endsAt)],
-    ...fieldsOf({ ...family, sender: lastSender }),
-    ...(replays > 0 ? ['y', String(replays)] : []),
-    ...(lockstep.run > 0 ? ['l', String(lockstep.generation), 'm', String(lockstep.run)] : []),
-    ...(revoked ? ['x', revoked.reason, 'z', String(revoked.at)] : []),
-  ]
+/** What it lasts in ms, and what was granted. */
+function grantLinesOf({
+  maxMs,
+  isBrief,
+  scope,
+  audience,
+}: Pick<Begun, 'maxMs' | 'isBrief' | 'scope' | 'audience'>) {
+  return `${base36(maxMs)}${isBrief ? ' b' : ''}\n${scope.join(' ')}\n${audience.join(' ')}`
 }
+
+/** The record of a family that has a life behind it. */
+export function recordOfFamily(family: Family): string {
+  const { generation, createdAt, rotatedAt, endsAt, replays, lockstep, lastSender, revoked } = family
+  const counts = replays > 0 || lockstep.run > 0 ? ` ${replays} ${lockstep.generation} ${lockstep.run}` : ''
+  return [
+    `${generation} ${rotatedAt - createdAt}${counts}`,
+    senderLinesOf(lastSender),
+    `${clientLineOf(family.clientId, family.clientEpoch)} ${base36(family.userEpoch)} ${base36(createdAt)} ` +
+      grantLinesOf({ ...family, maxMs: endsAt - createdAt }),
+    ...(revoked ? [`${revoked.reason} ${revoked.at}`] : []),
+  ].join('\n')
+}
+
+/** The client of a record, `undefined` for none. */
+export function clientIdOf(record: string | null): string | undefined {
+  return record?.split('\n', 4)[3]?.split(' ', 1)[0]
+}
+
+/** The session that is in the user's own record: its member of the index, and when it ends at the latest. */
+export const listedIn = (field: string | null): string[] => field?.split(' ', 1) ?? []
 
 /**
  * Reads what `familyAdvance` and `familyLook` return.
  *
  * @param id the family's id, which the record does not repeat.
- * @throws {UnavailableError} when the record is damaged.
+ * @throws {UnavailableError} when a record is damaged: our own trouble, so that the client must hear that it may pass,
+ *   and not that its session is over.
  */
 export function viewOf(id: string, reply: string): FamilyView & { readonly applied: boolean } {
-  const [applied, now, ttl, sub, epoch, claims, ...fields] = reply.split('\n')
+  const [applied = '', time, ttl, sub = '', epoch = '', claims = ''] = reply.split('\n', 6)
+  const now = Number(time)
+  const record = reply.slice([applied, time, ttl, sub, epoch, claims].join('\n').length + 1)
   return {
     applied: applied === '1',
-    now: Number(now),
-    // No field is one empty line.
-    family: fields.length < 2 ? undefined : soundFamily(id, familyOf(id, Number(now) + Number(ttl), fields)),
-    user: sub || epoch || claims ? userOf(locatorOf(id), { sub, epoch, claims }) : undefined,
+    now,
+    family: record === '' ? undefined : familyOf(id, now + Number(ttl), record),
+    user: sub || epoch || claims ? userOf(locatorOf(id), sub, epoch, claims) : undefined,
   }
 }
 
-function userOf(locator: string, fields: Readonly<Record<'sub' | 'epoch' | 'claims', string | undefined>>) {
-  const members = Object.entries(fields).map(([name, json]) => [
-    name,
-    jsonOf(`the user at ${locator}`, json ?? ''),
-  ])
-  return soundUser(locator, Object.fromEntries(members), OF_USER)
+function userOf(locator: string, sub: string, epoch: string, claims: string): FamilyView['user'] {
+  const of = `the user at ${locator}`
+  const user = { sub: jsonOf(of, sub), epoch: jsonOf(of, epoch), claims: jsonOf(of, claims) }
+  return soundUser(locator, user, OF_USER)
 }
 
-function familyOf(id: string, expiresAt: number, flat: readonly string[]): Family {
-  const fields = new Map<string, string>()
-  for (let i = 0; i < flat.length; i += 2) fields.set(flat[i]!, flat[i + 1]!)
-  const number = (name: string) => {
-    const value = Number(fields.get(name) ?? 0)
-    // Each is in every record, or stands for 0 where it is not; none is an empty text.
-    if (fields.get(name) === '' || !Number.isSafeInteger(value) || value < 0)
-      throw damaged(`session ${id}`, `has a field ${name} that cannot be`)
-    return value
-  }
-  const reason = fields.get('x') as RevocationReason | undefined
-  return {
+function familyOf(id: string, expiresAt: number, record: string): Family {
+  const [
+    ,
+    generation,
+    rotated,
+    replays = 0,
+    repeated = 0,
+    run = 0,
+    network = '',
+    agent = '',
+    clientId = '',
+    clientEpoch = '',
+    userEpoch = '',
+    begun = '',
+    lasts = '',
+    brief,
+    scope = '',
+    audience = '',
+    reason,
+    revokedAt,
+  ] = RECORD.exec(record) ?? []
+  if (generation === undefined) throw damaged(`session ${id}`, 'cannot be read')
+  const createdAt = Number.parseInt(begun, 36)
+  return soundFamily(id, {
     id,
-    generation: number('g'),
-    rotatedAt: number('t') + number('r'),
-    clientId: fields.get('c') ?? '',
-    scope: words(fromPieces('s', fields)),
-    audience: words(fromPieces('a', fields)),
-    createdAt: number('t'),
-    endsAt: number('e'),
+    generation: Number(generation),
+    rotatedAt: createdAt + Number(rotated),
+    clientId,
+    scope: words(scope),
+    audience: words(audience),
+    createdAt,
+    endsAt: createdAt + Number.parseInt(lasts, 36),
     expiresAt,
-    userEpoch: number('u'),
-    clientEpoch: number('k'),
-    ...(fields.has('b') && { isBrief: true }),
-    ...(reason && { revoked: { reason, at: number('z') } }),
-    lastSender: { network: fields.get('n') ?? '', agent: fields.get('d') ?? '' },
-    replays: number('y'),
-    lockstep: { generation: number('l'), run: number('m') },
-  }
+    userEpoch: Number.parseInt(userEpoch, 36),
+    clientEpoch: Number.parseInt(clientEpoch, 36),
+    ...(brief !== undefined && { isBrief: true }),
+    ...(reason !== undefined && { revoked: { reason: reason as RevocationReason, at: Number(revokedAt) } }),
+    lastSender: { network, agent },
+    replays: Number(replays),
+    lockstep: { generation: Number(repeated), run: Number(run) },
+  })
 }
 
 const words = (text: string) => (text === '' ? [] : text.split(' '))
-
-/** A long text as s, s1, s2 …: all are ASCII, so that a character is a byte. */
-function inPieces(name: string, text: string): string[] {
-  const fields: string[] = []
-  for (let at = 0, piece = 0; at < text.length; at += COMPACT_BYTES, piece += 1) {
-    fields.push(piece === 0 ? name : `${name}${piece}`, text.slice(at, at + COMPACT_BYTES))
-  }
-  return fields
-}
-
-function fromPieces(name: string, fields: ReadonlyMap<string, string>): string {
-  let text = fields.get(name) ?? ''
-  for (let piece = 1; fields.has(`${name}${piece}`); piece += 1) text += fields.get(`${name}${piece}`)
-  return text
-}

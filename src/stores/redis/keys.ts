@@ -13,6 +13,7 @@ export const idOfKey = (key: string) => key.slice('pawl:f:'.length).replace(/[{}
 export const indexMember = (id: string) => id.slice(locatorOf(id).length)
 export const userKey = (locator: string) => `pawl:u:{${locator}}`
 export const locatorOfUserKey = (key: string) => key.slice('pawl:u:{'.length, -1)
+/** The index of the user's sessions, but for the one in the user's own record. */
 export const sessionsKey = (locator: string) => `pawl:s:{${locator}}`
 /** The index of those that do not count. */
 export const briefSessionsKey = (locator: string) => `pawl:b:{${locator}}`

@@ -22,7 +22,9 @@ const LANES = 4
 export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore {
   async function find(key: string): Promise<User | undefined> {
     const locator = locatorOfUserKey(key)
-    const record = recordOf(`the user at ${locator}`, await ask((redis) => redis.hgetall(key)))
+    // The scripts keep a session of the user there.
+    const { family: _, ...fields } = await ask((redis) => redis.hgetall(key))
+    const record = recordOf(`the user at ${locator}`, fields)
     return record && soundUser(locator, record)
   }
 

@@ -9,7 +9,7 @@ import { type Target, Violation } from '../target.ts'
 const ISSUER = 'https://login.example/pawl'
 const pemOf = (seed: number) => String(rsaKey(2048, seed).export({ type: 'pkcs8', format: 'pem' }))
 const [active, former, thief] = await Promise.all([1, 2, 3].map((seed) => readSigningKey(pemOf(seed))))
-const keys = signingKeysOf([active!, former!], [{ key: active!, from: 0 }], ['RS256'])
+const keys = signingKeysOf([active!, former!], [{ key: active!, since: undefined, from: 0 }], ['RS256'])
 
 const claims = {
   iss: ISSUER,

@@ -6,5 +6,5 @@ local user = redis.call('HMGET', KEYS[2], 'sub', 'epoch', 'claims')
 return table.concat({
   0, string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), redis.call('PTTL', KEYS[1]),
   user[1] or '', user[2] or '', user[3] or '',
-  table.concat(redis.call('HGETALL', KEYS[1]), '\n'),
+  redis.call('GET', KEYS[1]) or '',
 }, '\n')

@@ -2,9 +2,17 @@
 -- ARGV[1] last generation repeated by another sender   ARGV[2] how many generations in a row
 
 -- A count must not bring back, without an end, a family that has just gone.
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HINCRBY', KEYS[1], 'y', 1)
-  if ARGV[2] ~= '0' then
-    redis.call('HSET', KEYS[1], 'l', ARGV[1], 'm', ARGV[2])
-  end
+local record = redis.call('GET', KEYS[1])
+if not record then
+  return
 end
+local rotation, counts, rest = string.match(record, '^(%d+ %d+)([ %d]*)(\n.*)$')
+if not rotation then
+  return redis.error_reply('the record of a session is damaged')
+end
+local replays, generation, run = string.match(counts, '^ (%d+) (%d+) (%d+)$')
+if ARGV[2] ~= '0' then
+  generation, run = ARGV[1], ARGV[2]
+end
+redis.call('SET', KEYS[1], string.format('%s %.0f %s %s', rotation, (replays or 0) + 1, generation or 0, run or 0) .. rest,
+  'KEEPTTL')
