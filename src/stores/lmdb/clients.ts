@@ -1,8 +1,9 @@
 import { clientIdFault } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Transact } from './writes.ts'
 
-export function lmdbClients({ clients }: Databases, durably: Durably): ClientStore {
+export function lmdbClients({ clients }: Databases, durably: Transact): ClientStore {
   return {
     async find(clientId) {
       // LMDB throws at a key that is too long; nobody is registered under what is no client identifier.

@@ -2,12 +2,15 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Family, NO_LOCKSTEP } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore, FamilyView, NewFamily } from '../contract.ts'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Writes } from './writes.ts'
 
 /** Families that a walk reads before it lets others have their turn. */
 const WALK_BATCH = 1000
 
-export function lmdbFamilies({ families, users, sessions }: Databases, durably: Durably): FamilyStore {
+export function lmdbFamilies({ families, users, sessions }: Databases, writes: Writes): FamilyStore {
+  const { durably, decided, settled } = writes
+
   /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
   function view(id: string): FamilyView {
     const now = Date.now()
@@ -77,39 +80,49 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
       }),
 
     advance: (asked) =>
-      durably(() => {
-        const before = view(asked.id)
-        const { now, family, user } = before
-        const applied =
-          family !== undefined &&
-          family.revoked === undefined &&
-          family.generation === asked.from &&
-          family.clientId === asked.clientId &&
-          family.clientEpoch === asked.clientEpoch &&
-          family.userEpoch === user?.epoch
-        if (applied) {
-          void families.put(asked.id, {
-            ...family,
-            generation: asked.to,
-            rotatedAt: now,
-            expiresAt: Math.min(now + asked.idleMs, family.endsAt),
-            lastSender: asked.sender,
-          })
-        }
-        return { ...before, applied }
-      }),
+      decided(
+        asked.id,
+        () => {
+          const before = view(asked.id)
+          const { now, family, user } = before
+          const applied =
+            family !== undefined &&
+            family.revoked === undefined &&
+            family.generation === asked.from &&
+            family.clientId === asked.clientId &&
+            family.clientEpoch === asked.clientEpoch &&
+            family.userEpoch === user?.epoch
+          if (applied) {
+            void families.put(asked.id, {
+              ...family,
+              generation: asked.to,
+              rotatedAt: now,
+              expiresAt: Math.min(now + asked.idleMs, family.endsAt),
+              lastSender: asked.sender,
+            })
+          }
+          return { ...before, applied }
+        },
+        // The ratchet heals a rotation that is lost. A refusal must not rest on a write that fails after all.
+        ({ applied }) => applied,
+      ),
 
     async look(id) {
+      await settled(id)
       // A read sees what was there when the event loop began this turn, unless it is told to look again.
       families.resetReadTxn()
       return view(id)
     },
 
     noteReplay: (id, lockstep) =>
-      durably(() => {
-        const { family } = view(id)
-        if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
-      }),
+      decided(
+        id,
+        () => {
+          const { family } = view(id)
+          if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
+        },
+        () => true,
+      ),
 
     revoke: (id, reason) =>
       durably(() => {
@@ -141,6 +154,7 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
     },
 
     async *listOfClient(clientId) {
+      await settled()
       families.resetReadTxn()
       let read = 0
       for (const { key, value } of families.getRange()) {
@@ -154,6 +168,7 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
     },
 
     async listOfUser(locator, limit) {
+      await settled()
       families.resetReadTxn()
       const now = Date.now()
       return [...allOfUser(locator)]

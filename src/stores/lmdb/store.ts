@@ -6,7 +6,6 @@ import type { User } from '../../accounts/user.ts'
 import type { AuditRecord } from '../../audit/event.ts'
 import type { Family } from '../../tokens/family.ts'
 import type { Store } from '../contract.ts'
-import { answersWithin } from '../in-time.ts'
 import { type AttemptRecord, lmdbAttempts } from './attempts.ts'
 import { lmdbAudit } from './audit.ts'
 import { lmdbClients } from './clients.ts'
@@ -14,6 +13,7 @@ import { lmdbFamilies } from './families.ts'
 import { lmdbNetworks, type NetworksRecord } from './networks.ts'
 import { startSweep } from './sweep.ts'
 import { lmdbUsers } from './users.ts'
+import { lmdbWrites } from './writes.ts'
 
 /** The named databases of the one LMDB environment; docs/storage.md lists what is in them. */
 export function openDatabases(root: RootDatabase) {
@@ -30,16 +30,6 @@ export function openDatabases(root: RootDatabase) {
 }
 
 export type Databases = ReturnType<typeof openDatabases>
-
-/** A disk that takes longer than this is out of order; the request is answered within a second. */
-const FLUSH_MS = 900
-
-/**
- * Runs a callback in a write transaction; resolves with its result when that is on disk.
- *
- * @throws {UnavailableError} when the disk is full, broken or too slow.
- */
-export type Durably = <T>(change: () => T) => Promise<T>
 
 /**
  * Opens, or begins, the embedded store in a folder. Several processes may have it open.
@@ -64,43 +54,31 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
     path: folder,
     noSubdir: false,
     maxDbs: 16,
-    // A transaction's promise then means "flushed", not "will be flushed soon".
+    // The two say together what a committed transaction is: its data is on disk, in full before what names it. So a loss
+    // of power undoes at most the last one, and never tears the file (docs/decisions/0014-lmdb-writes.md).
     overlappingSync: false,
+    noMetaSync: true,
     // Known to the library, unknown to its types.
     permissionsMode: 0o600,
   }
   const root = open(options)
   const databases = openDatabases(root)
-  const inTime = answersWithin(FLUSH_MS)
-  const underWay = new Set<Promise<unknown>>()
-  const durably: Durably = (change) =>
-    inTime(() => {
-      const written = root.transaction(change).catch((error) => {
-        // A second promise tells of the same failure; unheard it would end the process.
-        error?.commitError?.catch?.(() => undefined)
-        throw error
-      })
-      underWay.add(written)
-      const over = () => underWay.delete(written)
-      written.then(over, over)
-      return written
-    })
-  const stopSweep = sweeps ? startSweep(databases, durably) : () => undefined
+  const writes = lmdbWrites(root)
+  const { durably, committed } = writes
+  const stopSweep = sweeps ? startSweep(databases, committed) : () => undefined
   return {
     clients: lmdbClients(databases, durably),
     users: lmdbUsers(databases, durably),
-    families: lmdbFamilies(databases, durably),
+    families: lmdbFamilies(databases, writes),
     audit: lmdbAudit(databases, durably),
-    attempts: lmdbAttempts(databases, durably),
-    networks: lmdbNetworks(databases, durably),
+    attempts: lmdbAttempts(databases, committed),
+    networks: lmdbNetworks(databases, committed),
     async ping() {
       root.getStats()
     },
     async close() {
       stopSweep()
-      // A write that nobody waits for any more may still be under way. Closed over it, LMDB keeps its lock, and whoever
-      // opens the store next in this process waits for ever.
-      await Promise.allSettled(underWay)
+      await writes.finish()
       await root.close()
     },
   }
