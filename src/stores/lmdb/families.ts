@@ -9,7 +9,7 @@ import type { Writes } from './writes.ts'
 const WALK_BATCH = 1000
 
 export function lmdbFamilies({ families, users, sessions }: Databases, writes: Writes): FamilyStore {
-  const { durably, decided, settled } = writes
+  const { durably, committed } = writes
 
   /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
   function view(id: string): FamilyView {
@@ -79,50 +79,43 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
         return { createdAt: now, endsAt, ended }
       }),
 
-    advance: (asked) =>
-      decided(
-        asked.id,
-        () => {
-          const before = view(asked.id)
-          const { now, family, user } = before
-          const applied =
-            family !== undefined &&
-            family.revoked === undefined &&
-            family.generation === asked.from &&
-            family.clientId === asked.clientId &&
-            family.clientEpoch === asked.clientEpoch &&
-            family.userEpoch === user?.epoch
-          if (applied) {
-            void families.put(asked.id, {
-              ...family,
-              generation: asked.to,
-              rotatedAt: now,
-              expiresAt: Math.min(now + asked.idleMs, family.endsAt),
-              lastSender: asked.sender,
-            })
-          }
-          return { ...before, applied }
-        },
-        // The ratchet heals a rotation that is lost. A refusal must not rest on a write that fails after all.
-        ({ applied }) => applied,
-      ),
+    advance: (asked, onDecided) =>
+      // The ratchet heals a rotation that is lost with the power, so nobody waits for it to be flushed.
+      committed(() => {
+        const before = view(asked.id)
+        const { now, family, user } = before
+        const applied =
+          family !== undefined &&
+          family.revoked === undefined &&
+          family.generation === asked.from &&
+          family.clientId === asked.clientId &&
+          family.clientEpoch === asked.clientEpoch &&
+          family.userEpoch === user?.epoch
+        if (applied) {
+          void families.put(asked.id, {
+            ...family,
+            generation: asked.to,
+            rotatedAt: now,
+            expiresAt: Math.min(now + asked.idleMs, family.endsAt),
+            lastSender: asked.sender,
+          })
+        }
+        const answer = { ...before, applied }
+        onDecided?.(answer)
+        return answer
+      }),
 
     async look(id) {
-      await settled(id)
       // A read sees what was there when the event loop began this turn, unless it is told to look again.
       families.resetReadTxn()
       return view(id)
     },
 
     noteReplay: (id, lockstep) =>
-      decided(
-        id,
-        () => {
-          const { family } = view(id)
-          if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
-        },
-        () => true,
-      ),
+      committed(() => {
+        const { family } = view(id)
+        if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
+      }),
 
     revoke: (id, reason) =>
       durably(() => {
@@ -154,7 +147,6 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
     },
 
     async *listOfClient(clientId) {
-      await settled()
       families.resetReadTxn()
       let read = 0
       for (const { key, value } of families.getRange()) {
@@ -168,7 +160,6 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
     },
 
     async listOfUser(locator, limit) {
-      await settled()
       families.resetReadTxn()
       const now = Date.now()
       return [...allOfUser(locator)]

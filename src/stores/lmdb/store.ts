@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import type { Client } from '../../accounts/client.ts'
@@ -11,6 +11,7 @@ import { lmdbAudit } from './audit.ts'
 import { lmdbClients } from './clients.ts'
 import { lmdbFamilies } from './families.ts'
 import { lmdbNetworks, type NetworksRecord } from './networks.ts'
+import { requireWhole, StoreFileError } from './store-file.ts'
 import { startSweep } from './sweep.ts'
 import { lmdbUsers } from './users.ts'
 import { lmdbWrites } from './writes.ts'
@@ -49,7 +50,9 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
       `The folder ${folder} cannot be made (${code}). Name another in STORE_URL, or let this user make it.`,
     )
   }
-  requireLmdb(folder)
+  // LMDB maps the file as it is and crashes where it is none of its own.
+  const path = join(folder, 'data.mdb')
+  if (existsSync(path)) requireWhole(path)
   const options = {
     path: folder,
     noSubdir: false,
@@ -58,6 +61,9 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
     // of power undoes at most the last one, and never tears the file (docs/decisions/0014-lmdb-writes.md).
     overlappingSync: false,
     noMetaSync: true,
+    // Otherwise the library makes a promise of its own for what is written in one turn, and when the disk refuses it the
+    // rejection, which nobody can hear, ends the process. What belongs together is in one transaction here anyway.
+    eventTurnBatching: false,
     // Known to the library, unknown to its types.
     permissionsMode: 0o600,
   }
@@ -73,9 +79,8 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
     audit: lmdbAudit(databases, durably),
     attempts: lmdbAttempts(databases, committed),
     networks: lmdbNetworks(databases, committed),
-    async ping() {
-      root.getStats()
-    },
+    // Whoever can read may yet be unable to write: another process may hold the lock, and the disk may be stuck.
+    ping: () => committed(() => undefined),
     async close() {
       stopSweep()
       await writes.finish()
@@ -90,25 +95,3 @@ function makeFolder(folder: string): void {
   makeFolder(dirname(resolve(folder)))
   mkdirSync(folder, { mode: 0o700 })
 }
-
-// The header has the transaction in it, unlike that of plain LMDB.
-const META_PAGE_HEADER_BYTES = 24
-const LMDB_MAGIC = 0xbeefc0de
-
-/** LMDB maps the file as it is and crashes where it is none of its own; this looks first, as far as a look can tell. */
-function requireLmdb(folder: string): void {
-  const path = join(folder, 'data.mdb')
-  if (!existsSync(path)) return
-  const head = Buffer.alloc(META_PAGE_HEADER_BYTES + 4)
-  const file = openSync(path, 'r')
-  readSync(file, head)
-  closeSync(file)
-  if (head.readUInt32LE(META_PAGE_HEADER_BYTES) !== LMDB_MAGIC) {
-    throw new StoreFileError(
-      `${path} is damaged, or is no LMDB file. Put it back from a backup, or name another folder.`,
-    )
-  }
-}
-
-/** A store file that cannot be used. The message names it and the mend. */
-export class StoreFileError extends Error {}

@@ -11,45 +11,20 @@ const FLUSH_MS = 900
  */
 export type Transact = <T>(change: () => T) => Promise<T>
 
-/** The three ways to write, by what is known when they resolve; docs/decisions/0014-lmdb-writes.md has the argument. */
+/** The two ways to write, by what is known when they resolve; docs/decisions/0014-lmdb-writes.md has the argument. */
 export interface Writes {
   /** It is on disk. */
   readonly durably: Transact
   /** Everyone sees it, and it outlives this process. A loss of power may undo it. */
   readonly committed: Transact
-  /**
-   * It is decided: whoever writes next, in whatever process, finds it made. It is committed a flush later; should that
-   * fail, or this process be killed within, it is undone. For what may be lost, and only for what `isAhead` allows:
-   * anything else resolves when it is committed.
-   *
-   * @param id what is changed; see `settled`.
-   */
-  decided<T>(id: string, change: () => T, isAhead: (result: T) => boolean): Promise<T>
-  /** Resolves when what this process has decided about `id`, or about anything, is committed or undone. */
-  settled(id?: string): Promise<void>
   /** Resolves when nothing is under way any more and all that was committed is on disk, as far as the disk allows. */
   finish(): Promise<void>
 }
-
-/**
- * What was told before it was committed. It is the process', not the handle's, so that every handle in it sees at once
- * what one of them has answered; ids are unique.
- */
-const ahead = new Map<string, Promise<unknown>>()
 
 export function lmdbWrites(root: RootDatabase): Writes {
   const inTime = answersWithin(FLUSH_MS)
   const flush = flushesOf(root)
   const underWay = new Set<Promise<unknown>>()
-  /** A disk that refused the last commit may refuse the next: until one is taken nothing is told ahead of it. */
-  let isTrusted = true
-
-  function watched<T>(work: Promise<T>): Promise<T> {
-    underWay.add(work)
-    const over = () => underWay.delete(work)
-    work.then(over, over)
-    return work
-  }
 
   async function transact<T>(change: () => T): Promise<T> {
     const end = performance.now() + FLUSH_MS
@@ -68,50 +43,22 @@ export function lmdbWrites(root: RootDatabase): Writes {
     }
   }
 
-  function transactAhead<T>(id: string, change: () => T, isAhead: (result: T) => boolean): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const written: Promise<void> = watched(
-        transact(() => {
-          const result = change()
-          if (isTrusted && isAhead(result)) {
-            ahead.set(id, written)
-            resolve(result)
-          }
-          return result
-        }),
-      )
-        .then(
-          (result) => {
-            if (isAhead(result)) isTrusted = true
-            resolve(result)
-          },
-          (error) => {
-            isTrusted = false
-            reject(error)
-          },
-        )
-        .finally(() => {
-          if (ahead.get(id) === written) ahead.delete(id)
-        })
-    })
+  async function transactAndFlush<T>(change: () => T): Promise<T> {
+    const result = await transact(change)
+    await flush()
+    return result
+  }
+
+  function watched<T>(work: Promise<T>): Promise<T> {
+    underWay.add(work)
+    const over = () => underWay.delete(work)
+    work.then(over, over)
+    return work
   }
 
   return {
-    durably: (change) =>
-      inTime(() =>
-        watched(
-          transact(change).then(async (result) => {
-            await flush()
-            return result
-          }),
-        ),
-      ),
+    durably: (change) => inTime(() => watched(transactAndFlush(change))),
     committed: (change) => inTime(() => watched(transact(change))),
-    decided: (id, change, isAhead) => inTime(() => transactAhead(id, change, isAhead)),
-    async settled(id) {
-      const waited = id === undefined ? [...ahead.values()] : [ahead.get(id)]
-      if (waited.some((one) => one !== undefined)) await inTime(() => Promise.all(waited))
-    },
     async finish() {
       // A write that nobody waits for any more may still be under way. Closed over it, LMDB keeps its lock, and whoever
       // opens the store next in this process waits for ever.
