@@ -1,7 +1,5 @@
-import { execFileSync, fork } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { statSync } from 'node:fs'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { auditEvents, type Deployment, deploy } from '../support/deployment.ts'
@@ -77,20 +75,5 @@ t.test('another process holds the write lock and stands still', async (t) => {
   holder.kill('SIGKILL')
   await once(holder, 'exit')
   await until('the server is ready', async () => (await ready(server)).status === 200)
-  await expectAsBefore(t, server, ada, held)
-})
-
-t.test('a disk without room', async (t) => {
-  const { deployment, server, ada, held } = await start(t)
-  // To the process a limit on the size of its files is a full disk: EFBIG where that says ENOSPC.
-  const limit = (bytes: string) => execFileSync('prlimit', ['--pid', String(server.pid), `--fsize=${bytes}`])
-  const full = statSync(join(deployment.dataDir, 'data.mdb')).blksize * 2
-  limit(`${full}:unlimited`)
-  await expectNoWrites(t, server, ada, held)
-  const { active } = (
-    await postForm(`${server.url}/introspect`, { token: held[1], client_id: ada.client_id })
-  ).json ?? { active: undefined }
-  t.not(active, false, 'what only reads is answered')
-  limit('unlimited:unlimited')
   await expectAsBefore(t, server, ada, held)
 })

@@ -68,7 +68,7 @@ async function ofRedis(redis: RedisServer): Promise<TimeMachine> {
 async function ofLmdb(dataDir: string): Promise<TimeMachine> {
   const root: RootDatabase = open({ path: dataDir, noSubdir: false, maxDbs: 8, overlappingSync: false })
   const databases = openDatabases(root)
-  const writes = lmdbWrites(root)
+  const writes = lmdbWrites(root, () => true)
   const { durably } = writes
   const families = lmdbFamilies(databases, writes)
   return {

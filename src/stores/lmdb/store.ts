@@ -14,7 +14,7 @@ import { lmdbNetworks, type NetworksRecord } from './networks.ts'
 import { requireWhole, StoreFileError } from './store-file.ts'
 import { startSweep } from './sweep.ts'
 import { lmdbUsers } from './users.ts'
-import { lmdbWrites } from './writes.ts'
+import { lmdbWrites, roomIn } from './writes.ts'
 
 /** The named databases of the one LMDB environment; docs/storage.md lists what is in them. */
 export function openDatabases(root: RootDatabase) {
@@ -69,7 +69,7 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
   }
   const root = open(options)
   const databases = openDatabases(root)
-  const writes = lmdbWrites(root)
+  const writes = lmdbWrites(root, roomIn(folder))
   const { durably, committed } = writes
   const stopSweep = sweeps ? startSweep(databases, committed) : () => undefined
   return {

@@ -1,8 +1,17 @@
+import { statfsSync } from 'node:fs'
 import type { RootDatabase } from 'lmdb'
 import { answersWithin } from '../in-time.ts'
 
 /** A disk that takes longer than this is out of order; the request is answered within a second. */
 const FLUSH_MS = 900
+
+/**
+ * Free space below which nothing is written any more. A write that the disk refuses is not survived: the library then
+ * writes its message over the end of a buffer. So it must not come to that.
+ */
+const LEAST_FREE_BYTES = 16 * 1024 * 1024
+/** How long the look at the disk is gone by: less is written in that time. */
+const LOOK_MS = 100
 
 /**
  * Runs a change in a write transaction, of which there is one at a time over all processes, and resolves with its result.
@@ -21,12 +30,14 @@ export interface Writes {
   finish(): Promise<void>
 }
 
-export function lmdbWrites(root: RootDatabase): Writes {
+/** @param hasRoom says whether the disk takes more. */
+export function lmdbWrites(root: RootDatabase, hasRoom: () => boolean): Writes {
   const inTime = answersWithin(FLUSH_MS)
   const flush = flushesOf(root)
   const underWay = new Set<Promise<unknown>>()
 
   async function transact<T>(change: () => T): Promise<T> {
+    if (!hasRoom()) throw new Error('the disk is full')
     const end = performance.now() + FLUSH_MS
     try {
       return await root.transaction(() => {
@@ -65,6 +76,20 @@ export function lmdbWrites(root: RootDatabase): Writes {
       while (underWay.size > 0) await Promise.allSettled(underWay)
       await flush().catch(() => undefined)
     },
+  }
+}
+
+/** Looks now and then whether the file system of a folder has room, to this user. */
+export function roomIn(folder: string, leastBytes = LEAST_FREE_BYTES): () => boolean {
+  let lookAt = 0
+  let has = true
+  return () => {
+    const now = performance.now()
+    if (now < lookAt) return has
+    lookAt = now + LOOK_MS
+    const { bavail, bsize } = statfsSync(folder)
+    has = bavail * bsize >= leastBytes
+    return has
   }
 }
 
