@@ -54,7 +54,9 @@ export async function requestToken(services: TokenServices, request: TokenReques
   const scopeText = form.values.get('scope')
   const scope = scopeText === undefined ? undefined : parseScope(scopeText)
   const granted = await GRANTS[grantType](services, { client, form, scope, sender, prefix, notes })
-  return issueTokens(services, client, granted)
+  const tokens = await issueTokens(services, client, granted)
+  await granted.kept
+  return tokens
 }
 
 function readGrantType(text: string | undefined): GrantType {

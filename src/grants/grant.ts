@@ -81,6 +81,8 @@ export interface Granted {
   readonly now: number
   /** None where the client asked on its own behalf. */
   readonly session: GrantedSession | undefined
+  /** Resolves when the store has kept it, where that is not so yet: until then nobody is told. */
+  readonly kept?: Promise<unknown> | undefined
 }
 
 export interface GrantedSession {

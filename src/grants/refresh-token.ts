@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../audit/event.ts'
 import { OAuthError, UnavailableError } from '../oauth/errors.ts'
-import type { AdvanceRequest, FamilyView } from '../stores/contract.ts'
+import type { Advance, AdvanceRequest, FamilyStore } from '../stores/contract.ts'
 import type { Decision } from '../tokens/decision.ts'
 import { familyIdOf } from '../tokens/refresh-token.ts'
 import type { Grant, Granted } from './grant.ts'
@@ -45,10 +45,11 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
     idleMs: 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl),
   })
   const presentation = { client, generation: presented, scope, sender }
-  let seen: FamilyView & { applied: boolean } =
+  const first: Attempt =
     scope === undefined && client.withdrawnAudiences.length === 0
-      ? await store.families.advance(turn(presented, presented + 1))
-      : { ...(await store.families.look(id)), applied: false }
+      ? await advanceAhead(store.families, turn(presented, presented + 1))
+      : { seen: { ...(await store.families.look(id)), applied: false }, kept: undefined }
+  let { seen } = first
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const { user, now } = seen
@@ -75,6 +76,7 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
       issuedAt,
       now,
       session: { sid: id, generation, signedInAt: family!.createdAt, endsAt: family!.endsAt, handle },
+      kept: first.kept,
     })
     const requireAudience = () => {
       if (family!.audience.length === 0) throw refused('no audience of the grant is left')
@@ -116,6 +118,24 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
     }
   }
   throw new UnavailableError('The session is moved by too many requests at once')
+}
+
+interface Attempt {
+  readonly seen: Advance
+  readonly kept: Promise<unknown> | undefined
+}
+
+/**
+ * Goes on as soon as the family has moved, so that the token can be signed while the store keeps the move. Where it has not
+ * moved it waits: nobody is refused for something that is then not kept.
+ */
+function advanceAhead(families: FamilyStore, request: AdvanceRequest): Promise<Attempt> {
+  return new Promise((resolve, reject) => {
+    const kept = families.advance(request, (seen) => {
+      if (seen.applied) resolve({ seen, kept })
+    })
+    kept.then((seen) => resolve({ seen, kept: undefined }), reject)
+  })
 }
 
 /** The cases of an older token. */

@@ -135,6 +135,11 @@ export interface AdvanceRequest {
   readonly idleMs: number
 }
 
+/** What became of it, and what was there before. */
+export interface Advance extends FamilyView {
+  readonly applied: boolean
+}
+
 export interface FamilyStore {
   /**
    * Begins a family at generation 0, provided that the user's epoch is still `userEpoch`. Where the user would have more
@@ -150,9 +155,11 @@ export interface FamilyStore {
    * most to its absolute end), provided that the family is there and not revoked, is at `from`, is this client's, and
    * that the epochs of its user and client are those of its beginning. One round trip.
    *
+   * @param onDecided told the answer ahead of time, by a store that knows it before the move is kept. The caller may make
+   *   ready what follows from it, but nobody else may learn of it until this resolves.
    * @returns whether it moved, and what was there *before*.
    */
-  advance(request: AdvanceRequest): Promise<FamilyView & { readonly applied: boolean }>
+  advance(request: AdvanceRequest, onDecided?: (answer: Advance) => void): Promise<Advance>
 
   /** What is there, nothing moved. */
   look(id: string): Promise<FamilyView>

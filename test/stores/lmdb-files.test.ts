@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { open } from 'lmdb'
+import { open, type RootDatabase } from 'lmdb'
 import { type Test, test } from 'tap'
 import type { NewFamily } from '../../src/stores/contract.ts'
 import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
+import { lmdbWrites, roomIn } from '../../src/stores/lmdb/writes.ts'
 import type { Family } from '../../src/tokens/family.ts'
 import { nextMessage } from '../support/next-message.ts'
 import { until } from '../support/until.ts'
@@ -155,6 +156,28 @@ test('a family whose end was moved meanwhile stays', async (t) => {
   const sweep = sweepOnce(databases.families, durably, '', NOW)
   await Promise.all([renewed, sweep])
   t.ok(databases.families.doesExist(ended.id))
+})
+
+test('without room on the disk nothing is written, and what is there can be read', async (t) => {
+  const { databases } = openRaw(t, t.testdir())
+  const folder = t.testdir()
+  t.equal(roomIn(folder)(), true, 'there is room here')
+  t.equal(roomIn(folder, Number.MAX_SAFE_INTEGER)(), false, 'and on no disk for so much')
+  let hasRoom = true
+  const { durably, committed } = lmdbWrites(databases.users as unknown as RootDatabase, () => hasRoom)
+  const user = someUser()
+  await durably(() => databases.users.put('one', user))
+  hasRoom = false
+  for (const write of [durably, committed]) {
+    await t.rejects(
+      write(() => databases.users.put('two', user)),
+      { cause: { message: 'the disk is full' } },
+    )
+  }
+  t.strictSame([...databases.users.getKeys()], ['one'])
+  hasRoom = true
+  await committed(() => databases.users.put('two', user))
+  t.strictSame([...databases.users.getKeys()], ['one', 'two'], 'as soon as there is room again')
 })
 
 test('a store in use sweeps by itself', async (t) => {

@@ -2,8 +2,9 @@ import { open, type RootDatabase } from 'lmdb'
 import type { Store } from '../../src/stores/contract.ts'
 import { lmdbClients } from '../../src/stores/lmdb/clients.ts'
 import { lmdbFamilies } from '../../src/stores/lmdb/families.ts'
-import { type Durably, openDatabases } from '../../src/stores/lmdb/store.ts'
+import { openDatabases } from '../../src/stores/lmdb/store.ts'
 import { lmdbUsers } from '../../src/stores/lmdb/users.ts'
+import { lmdbWrites } from '../../src/stores/lmdb/writes.ts'
 import { parseStoreUrl } from '../../src/stores/location.ts'
 import { openStore, untilReachable } from '../../src/stores/open-store.ts'
 import { familyKey } from '../../src/stores/redis/keys.ts'
@@ -67,8 +68,9 @@ async function ofRedis(redis: RedisServer): Promise<TimeMachine> {
 async function ofLmdb(dataDir: string): Promise<TimeMachine> {
   const root: RootDatabase = open({ path: dataDir, noSubdir: false, maxDbs: 8, overlappingSync: false })
   const databases = openDatabases(root)
-  const durably: Durably = async (change) => root.transaction(change)
-  const families = lmdbFamilies(databases, durably)
+  const writes = lmdbWrites(root, () => true)
+  const { durably } = writes
+  const families = lmdbFamilies(databases, writes)
   return {
     store: { clients: lmdbClients(databases, durably), users: lmdbUsers(databases, durably), families },
     take: async (sid) => (await families.look(sid)).family,
@@ -88,6 +90,9 @@ async function ofLmdb(dataDir: string): Promise<TimeMachine> {
         })
       })
     },
-    close: () => root.close(),
+    async close() {
+      await writes.finish()
+      await root.close()
+    },
   }
 }

@@ -1,6 +1,7 @@
 import { type AttemptStore, BATCHES, type Charge, type Counting, type Refusal } from '../contract.ts'
 import { damaged, readSound } from '../sound-records.ts'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Transact } from './writes.ts'
 
 /** The counters of one subject. Times are milliseconds since 1970. */
 export interface AttemptRecord {
@@ -41,7 +42,7 @@ function soundRecord(subject: string, value: unknown): AttemptRecord {
   return value as AttemptRecord
 }
 
-export function lmdbAttempts({ attempts }: Databases, durably: Durably): AttemptStore {
+export function lmdbAttempts({ attempts }: Databases, committed: Transact): AttemptStore {
   function current(subject: string, now: number): AttemptRecord | undefined {
     const record = readSound(
       `attempts of ${subject}`,
@@ -83,7 +84,7 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
     attempts.resetReadTxn()
     const early = refusalOf(charges, Date.now())
     if (early) return early
-    return durably(() => {
+    return committed(() => {
       const now = Date.now()
       const refusal = refusalOf(charges, now)
       if (refusal) return refusal
@@ -104,7 +105,7 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
     reserve,
 
     settle: (charges, outcome, batch = 0) =>
-      durably(() => {
+      committed(() => {
         const now = Date.now()
         for (const charge of charges) {
           const record = current(charge.subject, now)
@@ -123,7 +124,7 @@ export function lmdbAttempts({ attempts }: Databases, durably: Durably): Attempt
     count: (charge, windowMs) => reserve([charge], { windowMs, pendingMs: 0 }),
 
     forget: (subject) =>
-      durably(() => {
+      committed(() => {
         const wasThere = current(subject, Date.now()) !== undefined
         void attempts.remove(subject)
         return wasThere

@@ -1,8 +1,9 @@
 import type { AuditTrail } from '../../audit/trail.ts'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Transact } from './writes.ts'
 
 /** The keys are whole numbers, each one more than the last: transactions come one after the other. */
-export function lmdbAudit({ audit }: Databases, durably: Durably): AuditTrail {
+export function lmdbAudit({ audit }: Databases, durably: Transact): AuditTrail {
   return {
     append: (records, keep) =>
       durably(() => {

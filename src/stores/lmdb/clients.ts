@@ -1,9 +1,10 @@
 import { type Client, clientIdFault } from '../../accounts/client.ts'
 import type { ClientStore } from '../contract.ts'
 import { allSound, readSound, soundClient } from '../sound-records.ts'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Transact } from './writes.ts'
 
-export function lmdbClients({ clients }: Databases, durably: Durably): ClientStore {
+export function lmdbClients({ clients }: Databases, durably: Transact): ClientStore {
   const read = (clientId: string) =>
     readSound(
       `client ${clientId}`,

@@ -1,8 +1,8 @@
 import { existsSync, mkdtempSync, rmdirSync, statfsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { type Finding, findingsOf } from '../finding.ts'
-import { StoreFileError } from '../store-file-error.ts'
 import { openLmdbStore } from './store.ts'
+import { StoreFileError } from './store-file.ts'
 
 const MIB = 1024 * 1024
 /** Free space below which there is something to say. A session takes about half a KiB. */

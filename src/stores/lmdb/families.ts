@@ -3,12 +3,14 @@ import { type Family, NO_LOCKSTEP } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore, FamilyView, NewFamily } from '../contract.ts'
 import { readSound, soundFamily, soundUser } from '../sound-records.ts'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Writes } from './writes.ts'
 
 /** Families that a walk reads before it lets others have their turn. */
 const WALK_BATCH = 1000
 
-export function lmdbFamilies({ families, users, sessions }: Databases, durably: Durably): FamilyStore {
+export function lmdbFamilies({ families, users, sessions }: Databases, writes: Writes): FamilyStore {
+  const { durably, committed } = writes
   const read = (id: string) =>
     readSound(
       `session ${id}`,
@@ -104,8 +106,9 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
         return { createdAt: now, endsAt, ended }
       }),
 
-    advance: (asked) =>
-      durably(() => {
+    advance: (asked, onDecided) =>
+      // The ratchet heals a rotation that is lost with the power, so nobody waits for it to be flushed.
+      committed(() => {
         const before = view(asked.id)
         const { now, family, user } = before
         const applied =
@@ -124,7 +127,9 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
             lastSender: asked.sender,
           })
         }
-        return { ...before, applied }
+        const answer = { ...before, applied }
+        onDecided?.(answer)
+        return answer
       }),
 
     async look(id) {
@@ -134,7 +139,7 @@ export function lmdbFamilies({ families, users, sessions }: Databases, durably: 
     },
 
     noteReplay: (id, lockstep) =>
-      durably(() => {
+      committed(() => {
         const { family } = view(id)
         if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
       }),

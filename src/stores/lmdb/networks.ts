@@ -1,6 +1,7 @@
 import { usernameKey } from '../../accounts/user.ts'
 import type { NetworkStore } from '../contract.ts'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Transact } from './writes.ts'
 
 /** The networks of one user name. Times are milliseconds since 1970. */
 export interface NetworksRecord {
@@ -10,7 +11,7 @@ export interface NetworksRecord {
   readonly known: readonly { readonly digest: string; readonly notedAt: number }[]
 }
 
-export function lmdbNetworks({ networks }: Databases, durably: Durably): NetworkStore {
+export function lmdbNetworks({ networks }: Databases, committed: Transact): NetworkStore {
   /** In a record that is damaged no network is known; the next good sign-in makes it anew. */
   function knownOf(key: string): NetworksRecord['known'] {
     try {
@@ -29,7 +30,7 @@ export function lmdbNetworks({ networks }: Databases, durably: Durably): Network
       return known.some(({ digest, notedAt }) => notedAt > now - ms && digests.includes(digest))
     },
     note: (username, digest, memory) =>
-      durably(() => {
+      committed(() => {
         const now = Date.now()
         const key = usernameKey(username)
         const others = knownOf(key).filter((one) => one.digest !== digest && one.notedAt > now - memory.ms)

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import type { Client } from '../../accounts/client.ts'
@@ -6,15 +6,15 @@ import type { User } from '../../accounts/user.ts'
 import type { AuditRecord } from '../../audit/event.ts'
 import type { Family } from '../../tokens/family.ts'
 import type { Store } from '../contract.ts'
-import { answersWithin } from '../in-time.ts'
-import { StoreFileError } from '../store-file-error.ts'
 import { type AttemptRecord, lmdbAttempts } from './attempts.ts'
 import { lmdbAudit } from './audit.ts'
 import { lmdbClients } from './clients.ts'
 import { lmdbFamilies } from './families.ts'
 import { lmdbNetworks, type NetworksRecord } from './networks.ts'
+import { requireWhole, StoreFileError } from './store-file.ts'
 import { startSweep } from './sweep.ts'
 import { lmdbUsers } from './users.ts'
+import { lmdbWrites, roomIn } from './writes.ts'
 
 /** The named databases of the one LMDB environment; docs/storage.md lists what is in them. */
 export function openDatabases(root: RootDatabase) {
@@ -31,16 +31,6 @@ export function openDatabases(root: RootDatabase) {
 }
 
 export type Databases = ReturnType<typeof openDatabases>
-
-/** A disk that takes longer than this is out of order; the request is answered within a second. */
-const FLUSH_MS = 900
-
-/**
- * Runs a callback in a write transaction; resolves with its result when that is on disk.
- *
- * @throws {UnavailableError} when the disk is full, broken or too slow.
- */
-export type Durably = <T>(change: () => T) => Promise<T>
 
 /**
  * Opens, or begins, the embedded store in a folder. Several processes may have it open.
@@ -60,48 +50,40 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
       `The folder ${folder} cannot be made (${code}). Name another in STORE_URL, or let this user make it.`,
     )
   }
-  requireLmdb(folder)
+  // LMDB maps the file as it is and crashes where it is none of its own.
+  const path = join(folder, 'data.mdb')
+  if (existsSync(path)) requireWhole(path)
   const options = {
     path: folder,
     noSubdir: false,
     maxDbs: 16,
-    // A transaction's promise then means "flushed", not "will be flushed soon".
+    // The two say together what a committed transaction is: its data is on disk, in full before what names it. So a loss
+    // of power undoes at most the last one, and never tears the file (docs/decisions/0014-lmdb-writes.md).
     overlappingSync: false,
+    noMetaSync: true,
+    // Otherwise the library makes a promise of its own for what is written in one turn, and when the disk refuses it the
+    // rejection, which nobody can hear, ends the process. What belongs together is in one transaction here anyway.
+    eventTurnBatching: false,
     // Known to the library, unknown to its types.
     permissionsMode: 0o600,
   }
   const root = open(options)
   const databases = openDatabases(root)
-  const inTime = answersWithin(FLUSH_MS)
-  const underWay = new Set<Promise<unknown>>()
-  const durably: Durably = (change) =>
-    inTime(() => {
-      const written = root.transaction(change).catch((error) => {
-        // A second promise tells of the same failure; unheard it would end the process.
-        error?.commitError?.catch?.(() => undefined)
-        throw error
-      })
-      underWay.add(written)
-      const over = () => underWay.delete(written)
-      written.then(over, over)
-      return written
-    })
-  const stopSweep = sweeps ? startSweep(databases, durably) : () => undefined
+  const writes = lmdbWrites(root, roomIn(folder))
+  const { durably, committed } = writes
+  const stopSweep = sweeps ? startSweep(databases, committed) : () => undefined
   return {
     clients: lmdbClients(databases, durably),
     users: lmdbUsers(databases, durably),
-    families: lmdbFamilies(databases, durably),
+    families: lmdbFamilies(databases, writes),
     audit: lmdbAudit(databases, durably),
-    attempts: lmdbAttempts(databases, durably),
-    networks: lmdbNetworks(databases, durably),
-    async ping() {
-      root.getStats()
-    },
+    attempts: lmdbAttempts(databases, committed),
+    networks: lmdbNetworks(databases, committed),
+    // Whoever can read may yet be unable to write: another process may hold the lock, and the disk may be stuck.
+    ping: () => committed(() => undefined),
     async close() {
       stopSweep()
-      // A write that nobody waits for any more may still be under way. Closed over it, LMDB keeps its lock, and whoever
-      // opens the store next in this process waits for ever.
-      await Promise.allSettled(underWay)
+      await writes.finish()
       await root.close()
     },
   }
@@ -112,23 +94,4 @@ function makeFolder(folder: string): void {
   if (existsSync(folder)) return
   makeFolder(dirname(resolve(folder)))
   mkdirSync(folder, { mode: 0o700 })
-}
-
-// The header has the transaction in it, unlike that of plain LMDB.
-const META_PAGE_HEADER_BYTES = 24
-const LMDB_MAGIC = 0xbeefc0de
-
-/** LMDB maps the file as it is and crashes where it is none of its own; this looks first, as far as a look can tell. */
-function requireLmdb(folder: string): void {
-  const path = join(folder, 'data.mdb')
-  if (!existsSync(path)) return
-  const head = Buffer.alloc(META_PAGE_HEADER_BYTES + 4)
-  const file = openSync(path, 'r')
-  readSync(file, head)
-  closeSync(file)
-  if (head.readUInt32LE(META_PAGE_HEADER_BYTES) !== LMDB_MAGIC) {
-    throw new StoreFileError(
-      `${path} is damaged, or is no LMDB file. Put it back from a backup, or name another folder.`,
-    )
-  }
 }

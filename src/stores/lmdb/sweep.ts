@@ -1,5 +1,6 @@
 import type { Database } from 'lmdb'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Transact } from './writes.ts'
 
 /** How often a part of each database is looked through, and how large a part: a million families take 17 minutes. */
 const INTERVAL_MS = 1000
@@ -17,20 +18,20 @@ interface Ending {
  *
  * @returns the function that ends it.
  */
-export function startSweep({ families, attempts, networks }: Databases, durably: Durably): () => void {
-  const stops = [sweep(families, durably), sweep(attempts, durably), sweep(networks, durably)]
+export function startSweep({ families, attempts, networks }: Databases, committed: Transact): () => void {
+  const stops = [sweep(families, committed), sweep(attempts, committed), sweep(networks, committed)]
   return () => {
     for (const stop of stops) stop()
   }
 }
 
-function sweep(database: Database<Ending, string>, durably: Durably): () => void {
+function sweep(database: Database<Ending, string>, committed: Transact): () => void {
   let from = ''
   let busy = false
   const timer = setInterval(() => {
     if (busy) return
     busy = true
-    sweepOnce(database, durably, from, Date.now())
+    sweepOnce(database, committed, from, Date.now())
       .then((next) => {
         from = next
       })
@@ -51,7 +52,7 @@ function sweep(database: Database<Ending, string>, durably: Durably): () => void
  */
 export async function sweepOnce(
   database: Database<Ending, string>,
-  durably: Durably,
+  committed: Transact,
   from: string,
   now: number,
 ): Promise<string> {
@@ -72,7 +73,7 @@ export async function sweepOnce(
     if (now >= endOf(key)) ended.push(key)
   }
   if (ended.length > 0) {
-    await durably(() => {
+    await committed(() => {
       for (const key of ended) {
         // It was read outside this transaction: another server may have begun it anew or moved its end.
         if (now >= endOf(key)) void database.remove(key)

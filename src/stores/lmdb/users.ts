@@ -1,12 +1,13 @@
 import { type User, userLocator, usernameKey } from '../../accounts/user.ts'
 import type { UserCreation, UserStore } from '../contract.ts'
 import { allSound, damaged, isLocator, readSound, soundUser } from '../sound-records.ts'
-import type { Databases, Durably } from './store.ts'
+import type { Databases } from './store.ts'
+import type { Transact } from './writes.ts'
 
 /** Users created in one transaction. A running server’s own writes wait for it: some tens of milliseconds. */
 const TRANSACTION = 1000
 
-export function lmdbUsers({ users, usernames, networks, sessions }: Databases, durably: Durably): UserStore {
+export function lmdbUsers({ users, usernames, networks, sessions }: Databases, durably: Transact): UserStore {
   /** Within a transaction. */
   function create(user: User): UserCreation {
     const locator = userLocator(user.sub)

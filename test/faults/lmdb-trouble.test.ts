@@ -1,0 +1,79 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { auditEvents, type Deployment, deploy } from '../support/deployment.ts'
+import { expectProblem, expectUnavailable } from '../support/expect.ts'
+import { ask, type Credentials, postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
+import { nextMessage } from '../support/next-message.ts'
+import type { ServerProcess } from '../support/processes.ts'
+import { until } from '../support/until.ts'
+
+const LOCK_HOLDER = fileURLToPath(new URL('../stores/lock-holder.js', import.meta.url))
+// The server promises an answer within a second; the rest is the test machine's.
+const ANSWER_MS = 1500
+/** What needs no store is answered meanwhile: were the event loop to wait for the lock, it would take as long as that. */
+const LIVE_MS = 500
+
+const ready = ({ managementUrl }: ServerProcess) => ask(`${managementUrl}/health/ready`)
+
+/** What writes is refused for now, and the event loop lives. */
+async function expectNoWrites(t: Test, server: ServerProcess, account: Credentials, held: readonly string[]) {
+  const { url, managementUrl } = server
+  const { client_id } = account
+  const writes = Promise.all([
+    ...held.map((token) => tryRefresh(url, token, { client_id })),
+    postForm(`${url}/token`, { grant_type: 'password', ...account }),
+    postForm(`${url}/revoke`, { token: held[0], client_id }),
+  ])
+  for (let turn = 0; turn < 5; turn += 1) {
+    const alive = await Promise.all([
+      ask(`${managementUrl}/health/live`),
+      ask(`${url}/.well-known/jwks.json`),
+    ])
+    for (const { status, ms } of alive)
+      t.ok(status === 200 && ms < LIVE_MS, `alive within ${ms.toFixed()} ms`)
+  }
+  for (const answer of await writes) {
+    expectUnavailable(t, answer)
+    t.ok(answer.ms < ANSWER_MS, `within ${answer.ms.toFixed()} ms`)
+  }
+}
+
+async function start(t: Test): Promise<{
+  deployment: Deployment
+  server: ServerProcess
+  ada: Credentials
+  held: string[]
+}> {
+  const deployment = await deploy(t, 'lmdb')
+  const ada = await deployment.addAccount('ada')
+  const server = await deployment.startServer()
+  const tokens = await Promise.all([signIn(server.url, ada), signIn(server.url, ada)])
+  return { deployment, server, ada, held: tokens.map(({ refresh_token }) => refresh_token) }
+}
+
+async function expectAsBefore(t: Test, server: ServerProcess, ada: Credentials, held: readonly string[]) {
+  for (const token of held) {
+    const next = await refresh(server.url, token, { client_id: ada.client_id })
+    t.ok(await refresh(server.url, next.refresh_token, { client_id: ada.client_id }), 'the session goes on')
+  }
+  t.ok(await signIn(server.url, ada), 'and others begin')
+  t.notOk(
+    auditEvents(server).some(({ event }) => event === 'refresh.reuse'),
+    'nothing looked like reuse',
+  )
+}
+
+t.test('another process holds the write lock and stands still', async (t) => {
+  const { deployment, server, ada, held } = await start(t)
+  const holder = fork(LOCK_HOLDER, [deployment.dataDir], { execArgv: [] })
+  t.teardown(() => holder.kill('SIGKILL'))
+  t.equal(await nextMessage(holder), 'held')
+  await expectNoWrites(t, server, ada, held)
+  expectProblem(t, await ready(server), 503, 'not ready')
+  holder.kill('SIGKILL')
+  await once(holder, 'exit')
+  await until('the server is ready', async () => (await ready(server)).status === 200)
+  await expectAsBefore(t, server, ada, held)
+})

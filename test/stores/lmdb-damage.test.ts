@@ -1,0 +1,109 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { openLmdbStore } from '../../src/stores/lmdb/store.ts'
+import { requireWhole, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
+import { someUser } from './records.ts'
+
+const SIGN_IN = fileURLToPath(new URL('./sign-in.js', import.meta.url))
+const META = { magic: 24, lastPage: 144 }
+
+/** A store with some hundred pages, and the size of these. */
+async function someFile(t: Test): Promise<{ path: string; pageSize: number; pages: number }> {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  const claims = { address: 'x'.repeat(10_000) }
+  await store.users.createMany(Array.from({ length: 300 }, (_, i) => someUser(i % 10 ? {} : { claims })))
+  await store.close()
+  const path = join(folder, 'data.mdb')
+  const { size, blksize } = statSync(path)
+  return { path, pageSize: blksize, pages: size / blksize }
+}
+
+/** A copy in a folder of its own. */
+function copyOf(path: string, name: string): string {
+  const copy = join(dirname(dirname(path)), name, 'data.mdb')
+  mkdirSync(dirname(copy))
+  copyFileSync(path, copy)
+  return copy
+}
+
+/** Exchanges a number in both meta pages. */
+function patch(path: string, pageSize: number, at: number, change: (before: bigint) => bigint): void {
+  const file = openSync(path, 'r+')
+  const number = Buffer.alloc(8)
+  for (const page of [0, 1]) {
+    readSync(file, number, 0, 8, page * pageSize + at)
+    number.writeBigUInt64LE(change(number.readBigUInt64LE()))
+    writeSync(file, number, 0, 8, page * pageSize + at)
+  }
+  closeSync(file)
+}
+
+t.test('a file that is cut short is refused, wherever it is cut', async (t) => {
+  const { path, pageSize, pages } = await someFile(t)
+  t.doesNotThrow(() => requireWhole(path), 'as it was')
+  t.ok(pages > 100, `${pages} pages`)
+  const cut = copyOf(path, 'cut')
+  for (let left = pages - 0.5; left > 0; left -= left > pages - 5 ? 0.5 : pages / 20) {
+    truncateSync(cut, Math.floor(left * pageSize))
+    t.throws(
+      () => openLmdbStore(dirname(cut)),
+      new StoreFileError(),
+      `${left.toFixed(1)} of ${pages} pages are left`,
+    )
+  }
+})
+
+t.test('a server says so, and does not crash', async (t) => {
+  const { path, pageSize, pages } = await someFile(t)
+  truncateSync(path, Math.floor(pages / 2) * pageSize)
+  const child = fork(SIGN_IN, [`lmdb:${dirname(path)}`], { execArgv: [], stdio: 'pipe' })
+  const [stderr, [code, signal]] = await Promise.all([text(child.stderr as Readable), once(child, 'exit')])
+  t.strictSame({ code, signal }, { code: 1, signal: null })
+  t.match(
+    stderr,
+    `${path} is damaged: pages that are in use are missing at its end. Put it back from a backup`,
+  )
+})
+
+t.test('a file may be shorter than it says, by pages that nothing is on', async (t) => {
+  const { path, pageSize } = await someFile(t)
+  patch(path, pageSize, META.lastPage, (page) => page + 7n)
+  const store = openLmdbStore(dirname(path))
+  let users = 0
+  for await (const _ of store.users.list()) users += 1
+  t.equal(users, 300)
+  t.equal(await store.users.create(someUser()), 'created')
+  await store.close()
+  t.doesNotThrow(() => requireWhole(path), 'nor when it has grown')
+})
+
+t.test('a file that names pages it has not, or is none of LMDB', async (t) => {
+  const { path, pageSize, pages } = await someFile(t)
+  const torn = copyOf(path, 'torn')
+  truncateSync(torn, (pages - 1) * pageSize)
+  // As long as it says, but what was at its end is no page any more.
+  patch(torn, pageSize, META.lastPage, () => BigInt(pages))
+  t.throws(() => requireWhole(torn), new StoreFileError())
+  const stranger = copyOf(path, 'stranger')
+  patch(stranger, pageSize, META.magic, (magic) => magic + 1n)
+  t.throws(() => requireWhole(stranger), { message: 'no LMDB file' })
+  const empty = copyOf(path, 'empty')
+  truncateSync(empty, 0)
+  t.doesNotThrow(() => requireWhole(empty), 'another process has just begun it')
+})
