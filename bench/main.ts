@@ -12,16 +12,21 @@ import { type FloodFigures, type FloodSettings, floodReportOf, measureFlood } fr
 import { Load } from './load.ts'
 import { AT_ONCE, type RoundSettings, type RoundsFigures, runRounds } from './refresh-rounds.ts'
 import { type Figures, reportOf } from './report.ts'
+import { runScale, SCALE_PARTS, type ScalePart } from './scale/main.ts'
 import { startServer } from './server.ts'
 import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
 
 const USAGE = `npm run bench -- [--quick] [--json] [--flood]
+npm run bench -- --scale [--part PART]… [--quick] [--json] [--write]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
   --quick  two short rounds, for a first look
   --flood  instead of that, how long refreshes take beside a flood of sign-ins
+  --scale  instead of that, several processes, kills under load, and growing stores: docs/benchmarks/scaling.md
+  --part   of these only ${SCALE_PARTS.join(', ')}
+  --write  puts the figures of --scale into that page, and the plots beside it
   --json   one JSON object on standard output instead of the table`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
@@ -134,6 +139,9 @@ async function measureInFlood(settings: FloodSettings): Promise<FloodFigures> {
 const { values } = parseArgs({
   options: {
     flood: { type: 'boolean' },
+    scale: { type: 'boolean' },
+    part: { type: 'string', multiple: true, default: [...SCALE_PARTS] },
+    write: { type: 'boolean' },
     quick: { type: 'boolean' },
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
@@ -141,6 +149,9 @@ const { values } = parseArgs({
 })
 if (values.help) {
   console.log(USAGE)
+} else if (values.scale) {
+  const { quick = false, json = false, write = false, part } = values
+  console.log(await runScale({ parts: part as ScalePart[], quick, json, write }, progress))
 } else if (values.flood) {
   const figures = await measureInFlood(values.quick ? QUICK_FLOOD : FULL_FLOOD)
   console.log(values.json ? JSON.stringify(figures) : floodReportOf(figures).join('\n'))

@@ -1,0 +1,67 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type GrowthSettings, measureGrowth } from './growth.ts'
+import { measureKills } from './kills.ts'
+import { type CoresSettings, measureManyCores } from './many-cores.ts'
+import { type ScaleFigures, scalePlotsOf, scaleReportOf } from './report.ts'
+
+const FOLDER = fileURLToPath(new URL('../../../docs/benchmarks/', import.meta.url))
+const BEGIN = '<!-- figures, by npm run bench -- --scale --write -->'
+const END = '<!-- end of figures -->'
+
+export const SCALE_PARTS = ['cores', 'kills', 'growth'] as const
+export type ScalePart = (typeof SCALE_PARTS)[number]
+
+export interface ScaleOptions {
+  readonly parts: readonly ScalePart[]
+  readonly quick: boolean
+  readonly json: boolean
+  /** Puts the figures and plots into docs/benchmarks. */
+  readonly write: boolean
+}
+
+const CORES: Readonly<Record<'full' | 'quick', CoresSettings>> = {
+  full: { rounds: 5, seconds: 3 },
+  quick: { rounds: 2, seconds: 1 },
+}
+const KILLS = { full: 10, quick: 2 } as const
+const GROWTH: Readonly<Record<'full' | 'quick', GrowthSettings>> = {
+  full: {
+    families: { redis: [1e3, 1e4, 1e5, 1e6], lmdb: [1e3, 1e4, 1e5, 1e6] },
+    operations: 2000,
+    seconds: 3,
+  },
+  quick: { families: { redis: [1e3, 1e4], lmdb: [1e3, 1e4] }, operations: 500, seconds: 1 },
+}
+
+/** Measures how Pawl scales, by processes, machines and sessions. @returns the report. */
+export async function runScale(
+  { parts, quick, json, write }: ScaleOptions,
+  progress: (line: string) => void,
+): Promise<string> {
+  const unknown = parts.find((part) => !SCALE_PARTS.includes(part))
+  if (unknown !== undefined) throw new Error(`there is no part ${unknown}: ${SCALE_PARTS.join(', ')}`)
+  const size = quick ? 'quick' : 'full'
+  const figures: ScaleFigures = {
+    node: process.version,
+    processor: `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`,
+    load: loadavg()[0] ?? Number.NaN,
+    ...(parts.includes('cores') && { manyCores: await measureManyCores(CORES[size], progress) }),
+    ...(parts.includes('kills') && { kills: await measureKills(KILLS[size], progress) }),
+    ...(parts.includes('growth') && { growth: await measureGrowth(GROWTH[size], progress) }),
+  }
+  if (write) writeInto(figures)
+  return json ? JSON.stringify(figures) : scaleReportOf(figures)
+}
+
+function writeInto(figures: ScaleFigures): void {
+  const page = join(FOLDER, 'scaling.md')
+  const text = readFileSync(page, 'utf8')
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)]
+  if (begin < 0 || end < begin) throw new Error(`${page} has no place for the figures`)
+  const before = text.slice(0, begin + BEGIN.length)
+  writeFileSync(page, `${before}\n\n${scaleReportOf(figures)}\n\n${text.slice(end)}`)
+  for (const [name, svg] of scalePlotsOf(figures)) writeFileSync(join(FOLDER, name), svg)
+}

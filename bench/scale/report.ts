@@ -1,0 +1,134 @@
+import { lineChart } from '../plot.ts'
+import type { Spread } from '../statistics.ts'
+import { type GrowthFigures, OPERATIONS } from './growth.ts'
+import type { KillFigures } from './kills.ts'
+import type { ManyCoresFigures } from './many-cores.ts'
+
+/** All that one run found; a part that was not asked for is not there. */
+export interface ScaleFigures {
+  readonly node: string
+  readonly processor: string
+  readonly load: number
+  readonly manyCores?: ManyCoresFigures
+  readonly kills?: readonly KillFigures[]
+  readonly growth?: readonly GrowthFigures[]
+}
+
+/** The figures as Markdown. */
+export function scaleReportOf({ node, processor, load, manyCores, kills, growth }: ScaleFigures): string {
+  return [
+    `${processor}, Node ${node}, load average before the run ${load.toFixed(1)}.`,
+    ...(manyCores ? manyCoresSection(manyCores) : []),
+    ...(kills ? killsSection(kills) : []),
+    ...(growth ? growthSection(growth) : []),
+  ].join('\n\n')
+}
+
+/** By file name. */
+export function scalePlotsOf({ growth = [] }: ScaleFigures): Map<string, string> {
+  return new Map(
+    growth.map(({ store, sizes }) => [
+      `scaling-${store.toLowerCase()}.svg`,
+      lineChart({
+        title: `Processor time of an operation, ${store}`,
+        xLabel: 'families in the store',
+        yLabel: 'µs, Redis included',
+        logX: true,
+        series: OPERATIONS.map((operation) => ({
+          name: operation,
+          points: sizes.map(({ families, costs }) => [
+            families,
+            costs.find((cost) => cost.operation === operation)!.cpuMicroseconds,
+          ]),
+        })),
+      }),
+    ]),
+  )
+}
+
+function manyCoresSection(figures: ManyCoresFigures): string[] {
+  const { rounds, seconds, cores, signing, signaturesPerSecond, signatureMicroseconds } = figures
+  return [
+    '### Several processes, several machines',
+    `Medians of ${rounds} rounds of ${seconds} s, least to most in brackets; ${signing} on all ${cores} cores at once: ` +
+      `${spread(signaturesPerSecond, 0)} per second, ${spread(signatureMicroseconds, 0)} µs CPU each.`,
+    table(
+      [
+        'arrangement',
+        'refreshes/s',
+        'ratio',
+        'CPU ratio',
+        'CPU µs: servers',
+        'store',
+        'load',
+        'p50 ms',
+        'p99 ms',
+        'errors',
+      ],
+      figures.arrangements.map((row) => [
+        row.name,
+        spread(row.refreshesPerSecond, 0),
+        spread(row.ratio, 2),
+        spread(row.cpuRatio, 2),
+        ...[row.serverMicroseconds, row.storeMicroseconds, row.loadMicroseconds].map(({ median }) =>
+          median.toFixed(0),
+        ),
+        row.p50Ms.median.toFixed(1),
+        row.p99Ms.median.toFixed(1),
+        `${row.errors} of ${count(row.refreshes)}`,
+      ]),
+    ),
+  ]
+}
+
+function killsSection(kills: readonly KillFigures[]): string[] {
+  return [
+    '### `kill -9` under load',
+    table(
+      ['what is killed', 'kills', 'sessions', 'refreshes', 'requests broken', 'sessions lost'],
+      kills.map((row) => [
+        row.name,
+        String(row.kills),
+        count(row.sessions),
+        count(row.refreshes),
+        count(row.troubles),
+        `**${row.lost}**`,
+      ]),
+    ),
+  ]
+}
+
+function growthSection(growth: readonly GrowthFigures[]): string[] {
+  return [
+    '### As families grow',
+    'Processor time per operation in µs; of that Redis in brackets.',
+    ...growth.flatMap(({ store, sizes }) => [
+      table(
+        [`${store}, families`, ...OPERATIONS],
+        sizes.map(({ families, costs }) => [
+          count(families),
+          ...OPERATIONS.map((operation) => {
+            const cost = costs.find((each) => each.operation === operation)!
+            const ofRedis = store === 'Redis' ? ` (${cost.redisMicroseconds.toFixed(0)})` : ''
+            return cost.cpuMicroseconds.toFixed(0) + ofRedis
+          }),
+        ]),
+      ),
+    ]),
+  ]
+}
+
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [
+    line(header),
+    `|${header.map((_, i) => (i === 0 ? '---|' : '---:|')).join('')}`,
+    ...rows.map(line),
+  ].join('\n')
+}
+
+function spread({ median, min, max }: Spread, digits: number): string {
+  return `${median.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`
+}
+
+const count = (value: number) => value.toLocaleString('en')
