@@ -18,7 +18,7 @@ import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
 
 const USAGE = `npm run bench -- [--quick] [--json] [--flood]
-npm run bench -- --scale [--part PART]… [--quick] [--json] [--write]
+npm run bench -- --scale [--part PART]… [--most FAMILIES] [--quick] [--json] [--write]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
@@ -26,6 +26,7 @@ Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/r
   --flood  instead of that, how long refreshes take beside a flood of sign-ins
   --scale  instead of that, several processes, kills under load, and growing stores: docs/benchmarks/scaling.md
   --part   of these only ${SCALE_PARTS.join(', ')}
+  --most   no store of more families than that, instead of 1000000: a minute or two less
   --write  puts the figures of --scale into that page, and the plots beside it
   --json   one JSON object on standard output instead of the table`
 
@@ -141,6 +142,7 @@ const { values } = parseArgs({
     flood: { type: 'boolean' },
     scale: { type: 'boolean' },
     part: { type: 'string', multiple: true, default: [...SCALE_PARTS] },
+    most: { type: 'string', default: '1000000' },
     write: { type: 'boolean' },
     quick: { type: 'boolean' },
     json: { type: 'boolean' },
@@ -150,8 +152,10 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(USAGE)
 } else if (values.scale) {
-  const { quick = false, json = false, write = false, part } = values
-  console.log(await runScale({ parts: part as ScalePart[], quick, json, write }, progress))
+  const { quick = false, json = false, write = false, part, most } = values
+  console.log(
+    await runScale({ parts: part as ScalePart[], quick, most: Number(most), json, write }, progress),
+  )
 } else if (values.flood) {
   const figures = await measureInFlood(values.quick ? QUICK_FLOOD : FULL_FLOOD)
   console.log(values.json ? JSON.stringify(figures) : floodReportOf(figures).join('\n'))

@@ -17,6 +17,8 @@ export class Connection {
   readonly #head: string
   #socket: Socket | undefined
   #received = ''
+  bytesSent = 0
+  bytesReceived = 0
   #settle: { resolve: (answer: PlainAnswer) => void; reject: (error: Error) => void } | undefined
 
   constructor(url: string, userAgent: string) {
@@ -32,7 +34,9 @@ export class Connection {
       this.#settle = { resolve, reject }
       this.#socket ??= this.#open()
       // All that is sent is ASCII.
-      this.#socket.write(`${this.#head}${form.length}\r\n\r\n${form}`)
+      const request = `${this.#head}${form.length}\r\n\r\n${form}`
+      this.bytesSent += request.length
+      this.#socket.write(request)
     })
   }
 
@@ -57,6 +61,7 @@ export class Connection {
     socket.on('close', () => cut())
     socket.on('data', (text: unknown) => {
       this.#received += text
+      this.bytesReceived += String(text).length
       const answer = answerOf(this.#received)
       if (!answer) return
       this.#received = ''

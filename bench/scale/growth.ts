@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { userLocator } from '../../src/accounts/user.ts'
 import type { Store } from '../../src/stores/contract.ts'
@@ -34,6 +35,8 @@ export interface GrowthFigures {
   readonly sizes: readonly {
     readonly families: number
     readonly fillSeconds: number
+    /** Memory of Redis, or the size of LMDB's file. */
+    readonly storeBytes: number
     readonly costs: readonly CostFigures[]
   }[]
 }
@@ -42,6 +45,9 @@ export interface GrowthFigures {
 const AT_ONCE = 16
 /** Sessions that refresh over HTTP in turn, so that no record is warm because it was just read. */
 const HTTP_SESSIONS = 4000
+
+/** Sessions that the programs are warmed up with: the first thousands of operations cost several times as much. */
+const WARMING = 400
 
 /** What each operation costs as the store holds ever more families, ten for each user. */
 export async function measureGrowth(
@@ -76,7 +82,12 @@ async function measureStore(
   const serverPids = () => [server.pid, ...workersOf(server)]
   const redisPids = redis ? [redis.pid] : []
   const measured: GrowthFigures['sizes'][number][] = []
-  let there = 0
+  const warm = await populate(store, WARMING, WARMING)
+  await costsInStore(store, redisPids, warm.slice(0, WARMING / 2), 2 * operations)
+  const warming = await Chains.start([server.url], await tokensOf(warm.slice(WARMING / 2), setting.keysDir))
+  await warming.run(AT_ONCE, seconds)
+  warming.stop()
+  let there = WARMING
   let kept: Session[] = []
   for (const families of sizes) {
     const begun = performance.now()
@@ -85,6 +96,9 @@ async function measureStore(
     kept = [...evenly(kept, there / families), ...added]
     there = families
     const fillSeconds = (performance.now() - begun) / 1000
+    const storeBytes = redis
+      ? Number(/^used_memory:(\d+)/m.exec(String(await redis.cli('INFO', 'memory')))?.[1])
+      : statSync(join(setting.folder, 'data', 'data.mdb')).size
     const shuffled = shuffle(kept)
     const half = Math.floor(shuffled.length / 2)
     const [here, overHttp] = [shuffled.slice(0, half), shuffled.slice(half, half + HTTP_SESSIONS)]
@@ -108,7 +122,7 @@ async function measureStore(
     // Their records have moved on, by as much as nobody counted.
     const gone = new Set(overHttp)
     kept = kept.filter((session) => !gone.has(session))
-    measured.push({ families, fillSeconds, costs })
+    measured.push({ families, fillSeconds, storeBytes, costs })
     const line = costs.map((cost) => `${cost.operation} ${Math.round(cost.cpuMicroseconds)} µs`).join(', ')
     progress(`${name}, ${families} families (in ${fillSeconds.toFixed(1)} s): ${line}`)
   }

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { measureConstants } from './constants.ts'
 import { type GrowthSettings, measureGrowth } from './growth.ts'
 import { measureKills } from './kills.ts'
 import { type CoresSettings, measureManyCores } from './many-cores.ts'
@@ -11,12 +12,14 @@ const FOLDER = fileURLToPath(new URL('../../../docs/benchmarks/', import.meta.ur
 const BEGIN = '<!-- figures, by npm run bench -- --scale --write -->'
 const END = '<!-- end of figures -->'
 
-export const SCALE_PARTS = ['cores', 'kills', 'growth'] as const
+export const SCALE_PARTS = ['constants', 'cores', 'kills', 'growth'] as const
 export type ScalePart = (typeof SCALE_PARTS)[number]
 
 export interface ScaleOptions {
   readonly parts: readonly ScalePart[]
   readonly quick: boolean
+  /** No store larger than so many families. */
+  readonly most: number
   readonly json: boolean
   /** Puts the figures and plots into docs/benchmarks. */
   readonly write: boolean
@@ -38,7 +41,7 @@ const GROWTH: Readonly<Record<'full' | 'quick', GrowthSettings>> = {
 
 /** Measures how Pawl scales, by processes, machines and sessions. @returns the report. */
 export async function runScale(
-  { parts, quick, json, write }: ScaleOptions,
+  { parts, quick, most, json, write }: ScaleOptions,
   progress: (line: string) => void,
 ): Promise<string> {
   const unknown = parts.find((part) => !SCALE_PARTS.includes(part))
@@ -48,12 +51,18 @@ export async function runScale(
     node: process.version,
     processor: `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`,
     load: loadavg()[0] ?? Number.NaN,
+    ...(parts.includes('constants') && { constants: await measureConstants() }),
     ...(parts.includes('cores') && { manyCores: await measureManyCores(CORES[size], progress) }),
     ...(parts.includes('kills') && { kills: await measureKills(KILLS[size], progress) }),
-    ...(parts.includes('growth') && { growth: await measureGrowth(GROWTH[size], progress) }),
+    ...(parts.includes('growth') && { growth: await measureGrowth(upTo(most, GROWTH[size]), progress) }),
   }
   if (write) writeInto(figures)
   return json ? JSON.stringify(figures) : scaleReportOf(figures)
+}
+
+function upTo(most: number, { families: { redis, lmdb }, ...settings }: GrowthSettings): GrowthSettings {
+  const within = (sizes: readonly number[]) => sizes.filter((families) => families <= most)
+  return { ...settings, families: { redis: within(redis), lmdb: within(lmdb) } }
 }
 
 function writeInto(figures: ScaleFigures): void {

@@ -89,12 +89,15 @@ export async function tokensOf(sessions: readonly Session[], keysDir: string): P
   return sessions.map(({ handle, generation }) => mintRefreshToken(refresh, { handle, generation }))
 }
 
-function newUser(): User {
+/** As long as a true one; nobody signs in by it. */
+const PASSWORD_HASH = `$argon2id$v=19$m=19456,t=2,p=1$${'a'.repeat(22)}$${'b'.repeat(43)}`
+
+export function newUser(): User {
   const sub = newSub()
   return {
     sub,
     username: `${sub}@example.com`,
-    passwordHash: 'none',
+    passwordHash: PASSWORD_HASH,
     disabled: false,
     claims: {},
     epoch: newEpoch(),

@@ -1,5 +1,6 @@
 import { lineChart } from '../plot.ts'
 import type { Spread } from '../statistics.ts'
+import type { ConstantFigures } from './constants.ts'
 import { type GrowthFigures, OPERATIONS } from './growth.ts'
 import type { KillFigures } from './kills.ts'
 import type { ManyCoresFigures } from './many-cores.ts'
@@ -9,26 +10,39 @@ export interface ScaleFigures {
   readonly node: string
   readonly processor: string
   readonly load: number
+  readonly constants?: ConstantFigures
   readonly manyCores?: ManyCoresFigures
   readonly kills?: readonly KillFigures[]
   readonly growth?: readonly GrowthFigures[]
 }
 
 /** The figures as Markdown. */
-export function scaleReportOf({ node, processor, load, manyCores, kills, growth }: ScaleFigures): string {
+export function scaleReportOf({
+  node,
+  processor,
+  load,
+  constants,
+  manyCores,
+  kills,
+  growth,
+}: ScaleFigures): string {
   return [
     `${processor}, Node ${node}, load average before the run ${load.toFixed(1)}.`,
+    ...(constants ? constantsSection(constants) : []),
     ...(manyCores ? manyCoresSection(manyCores) : []),
     ...(kills ? killsSection(kills) : []),
     ...(growth ? growthSection(growth) : []),
   ].join('\n\n')
 }
 
+const plotName = (store: string) => `scaling-${store.toLowerCase()}.svg`
+const scalePlotNames = (growth: readonly GrowthFigures[]) => growth.map(({ store }) => plotName(store))
+
 /** By file name. */
 export function scalePlotsOf({ growth = [] }: ScaleFigures): Map<string, string> {
   return new Map(
     growth.map(({ store, sizes }) => [
-      `scaling-${store.toLowerCase()}.svg`,
+      plotName(store),
       lineChart({
         title: `Processor time of an operation, ${store}`,
         xLabel: 'families in the store',
@@ -44,6 +58,27 @@ export function scalePlotsOf({ growth = [] }: ScaleFigures): Map<string, string>
       }),
     ]),
   )
+}
+
+function constantsSection(figures: ConstantFigures): string[] {
+  const bytes = (value: number) => `${Math.round(value)} bytes`
+  return [
+    '### What is counted',
+    `Averages of ${count(figures.sample)} refreshes one after another, one Redis with \`appendfsync everysec\`.`,
+    table(
+      ['per refresh', ''],
+      [
+        ['request, headers included', bytes(figures.requestBytes)],
+        ['answer, headers included', bytes(figures.answerBytes)],
+        ['server to Redis', bytes(figures.toRedisBytes)],
+        ['Redis to server', bytes(figures.fromRedisBytes)],
+        ["Redis's log, and the stream to each replica", bytes(figures.aofBytes)],
+        ["the script, by Redis's own account", `${figures.scriptMicroseconds.toFixed(1)} µs`],
+        ['memory of a user without sessions (not per refresh)', bytes(figures.userBytes)],
+        ['of that, the entry in the hash of all user names', bytes(figures.usernameBytes)],
+      ],
+    ),
+  ]
 }
 
 function manyCoresSection(figures: ManyCoresFigures): string[] {
@@ -101,12 +136,15 @@ function killsSection(kills: readonly KillFigures[]): string[] {
 function growthSection(growth: readonly GrowthFigures[]): string[] {
   return [
     '### As families grow',
-    'Processor time per operation in µs; of that Redis in brackets.',
+    'Processor time per operation in µs; of that Redis in brackets. MB is the memory of Redis, or the file of LMDB, users ' +
+      'included, of whom each has ten sessions.',
+    ...scalePlotNames(growth).map((name) => `![Processor time per operation](${name})`),
     ...growth.flatMap(({ store, sizes }) => [
       table(
-        [`${store}, families`, ...OPERATIONS],
-        sizes.map(({ families, costs }) => [
+        [`${store}, families`, 'MB', ...OPERATIONS],
+        sizes.map(({ families, storeBytes, costs }) => [
           count(families),
+          count(Math.round(storeBytes / 1e6)),
           ...OPERATIONS.map((operation) => {
             const cost = costs.find((each) => each.operation === operation)!
             const ofRedis = store === 'Redis' ? ` (${cost.redisMicroseconds.toFixed(0)})` : ''
