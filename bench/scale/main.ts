@@ -6,11 +6,9 @@ import { measureConstants } from './constants.ts'
 import { type GrowthSettings, measureGrowth } from './growth.ts'
 import { measureKills } from './kills.ts'
 import { type CoresSettings, measureManyCores } from './many-cores.ts'
-import { type ScaleFigures, scalePlotsOf, scaleReportOf } from './report.ts'
+import { type ScaleFigures, scalePlotsOf, scaleSectionsOf } from './report.ts'
 
 const FOLDER = fileURLToPath(new URL('../../../docs/benchmarks/', import.meta.url))
-const BEGIN = '<!-- figures, by npm run bench -- --scale --write -->'
-const END = '<!-- end of figures -->'
 
 export const SCALE_PARTS = ['constants', 'cores', 'kills', 'growth'] as const
 export type ScalePart = (typeof SCALE_PARTS)[number]
@@ -57,7 +55,7 @@ export async function runScale(
     ...(parts.includes('growth') && { growth: await measureGrowth(upTo(most, GROWTH[size]), progress) }),
   }
   if (write) writeInto(figures)
-  return json ? JSON.stringify(figures) : scaleReportOf(figures)
+  return json ? JSON.stringify(figures) : [...scaleSectionsOf(figures).values()].join('\n\n')
 }
 
 function upTo(most: number, { families: { redis, lmdb }, ...settings }: GrowthSettings): GrowthSettings {
@@ -65,12 +63,16 @@ function upTo(most: number, { families: { redis, lmdb }, ...settings }: GrowthSe
   return { ...settings, families: { redis: within(redis), lmdb: within(lmdb) } }
 }
 
-function writeInto(figures: ScaleFigures): void {
+/** Each part's figures have a place of their own in the page, so that parts can be measured one by one. */
+export function writeInto(figures: ScaleFigures): void {
   const page = join(FOLDER, 'scaling.md')
-  const text = readFileSync(page, 'utf8')
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)]
-  if (begin < 0 || end < begin) throw new Error(`${page} has no place for the figures`)
-  const before = text.slice(0, begin + BEGIN.length)
-  writeFileSync(page, `${before}\n\n${scaleReportOf(figures)}\n\n${text.slice(end)}`)
+  let text = readFileSync(page, 'utf8')
+  for (const [part, section] of scaleSectionsOf(figures)) {
+    const [begin, end] = [`<!-- ${part} -->`, `<!-- end of ${part} -->`]
+    const [from, to] = [text.indexOf(begin), text.indexOf(end)]
+    if (from < 0 || to < from) throw new Error(`${page} has no place for the figures of ${part}`)
+    text = `${text.slice(0, from + begin.length)}\n${section}\n${text.slice(to)}`
+  }
+  writeFileSync(page, text)
   for (const [name, svg] of scalePlotsOf(figures)) writeFileSync(join(FOLDER, name), svg)
 }

@@ -16,8 +16,8 @@ export interface ScaleFigures {
   readonly growth?: readonly GrowthFigures[]
 }
 
-/** The figures as Markdown. */
-export function scaleReportOf({
+/** The figures as Markdown, by part. */
+export function scaleSectionsOf({
   node,
   processor,
   load,
@@ -25,14 +25,16 @@ export function scaleReportOf({
   manyCores,
   kills,
   growth,
-}: ScaleFigures): string {
-  return [
-    `${processor}, Node ${node}, load average before the run ${load.toFixed(1)}.`,
-    ...(constants ? constantsSection(constants) : []),
-    ...(manyCores ? manyCoresSection(manyCores) : []),
-    ...(kills ? killsSection(kills) : []),
-    ...(growth ? growthSection(growth) : []),
-  ].join('\n\n')
+}: ScaleFigures): Map<string, string> {
+  const where = `${processor}, Node ${node}; load average before the run ${load.toFixed(1)}.`
+  const sections = new Map<string, string[]>()
+  if (constants) sections.set('constants', constantsSection(constants))
+  if (manyCores) sections.set('cores', manyCoresSection(manyCores))
+  if (kills) sections.set('kills', killsSection(kills))
+  if (growth) sections.set('growth', growthSection(growth))
+  return new Map(
+    [...sections].map(([part, [title, ...rest]]) => [part, [title, where, ...rest].join('\n\n')]),
+  )
 }
 
 const plotName = (store: string) => `scaling-${store.toLowerCase()}.svg`
