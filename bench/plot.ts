@@ -62,6 +62,7 @@ export function lineChart({ title, xLabel, yLabel, series, logX = false }: LineC
   })
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     text(LEFT, 22, 'start', title, ' font-size="15" font-weight="bold"'),
     ...grid,
