@@ -19,6 +19,19 @@ export function assignCores(): Cores {
   return { server: pinned ? server : undefined, others: list, othersCount: others.length }
 }
 
+/**
+ * For servers that share a machine's cores: the cores one by one, each for a server of its own, and this process on all of
+ * them, where it was. Without `taskset` nothing can be pinned.
+ */
+export function eachCore(): Cores[] {
+  const all = allowedCores()
+  const canPin = runs('taskset', ['-c', '-p', String(process.pid)])
+  const rest = { others: all.join(','), othersCount: all.length }
+  return all.length === 0
+    ? [{ server: undefined, ...rest }]
+    : all.map((core) => ({ server: canPin ? core : undefined, ...rest }))
+}
+
 /** A command line, on the server's core where that can be had. */
 export function onServerCore(cores: Cores, command: string, args: readonly string[]): [string, string[]] {
   if (cores.server === undefined) return [command, [...args]]

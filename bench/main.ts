@@ -20,11 +20,13 @@ import { type FloodFigures, type FloodSettings, floodReportOf, measureFlood } fr
 import { Load } from './load.ts'
 import { AT_ONCE, type RoundSettings, type RoundsFigures, runRounds } from './refresh-rounds.ts'
 import { type Figures, memoryReportOf, reportOf } from './report.ts'
+import { runScale, SCALE_PARTS, type ScalePart } from './scale/main.ts'
 import { startServer } from './server.ts'
 import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
 
 const USAGE = `npm run bench -- [--quick] [--json] [--alg ALG] [--flood | --algorithms | --memory]
+npm run bench -- --scale [--part PART]… [--most FAMILIES] [--quick] [--json] [--write]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
@@ -33,6 +35,10 @@ Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/r
   --flood       instead of that, how long refreshes take beside a flood of sign-ins
   --algorithms  instead of that, refreshes with each SIGNING_ALG and their ratio to those with RS256
   --memory      instead of that, what a family costs Redis
+  --scale       instead of that, several processes, kills under load, and growing stores: docs/benchmarks/scaling.md
+  --part        of these only ${SCALE_PARTS.join(', ')}
+  --most        no store of more families than that, instead of 1000000: a minute or two less
+  --write       puts the figures of --scale into that page, and the plots beside it
   --json        one JSON object on standard output instead of the table`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
@@ -182,6 +188,10 @@ const { values } = parseArgs({
     algorithms: { type: 'boolean' },
     flood: { type: 'boolean' },
     memory: { type: 'boolean' },
+    scale: { type: 'boolean' },
+    part: { type: 'string', multiple: true, default: [...SCALE_PARTS] },
+    most: { type: 'string', default: '1000000' },
+    write: { type: 'boolean' },
     quick: { type: 'boolean' },
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
@@ -189,6 +199,11 @@ const { values } = parseArgs({
 })
 if (values.help) {
   console.log(USAGE)
+} else if (values.scale) {
+  const { quick = false, json = false, write = false, part, most } = values
+  console.log(
+    await runScale({ parts: part as ScalePart[], quick, most: Number(most), json, write }, progress),
+  )
 } else if (values.flood) {
   const figures = await measureInFlood(values.quick ? QUICK_FLOOD : FULL_FLOOD)
   console.log(values.json ? JSON.stringify(figures) : floodReportOf(figures).join('\n'))

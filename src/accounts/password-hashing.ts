@@ -7,6 +7,10 @@ import { toBase64 } from './stored-hash.ts'
 
 /** Hashes waiting or running per thread beyond which a sign-in is refused at once. At 20 to 40 ms each. */
 const QUEUE_PER_THREAD = 64
+/** So many waiting per thread are a crowd: a person's patience is over before the last of them has an answer. */
+const CROWD_PER_THREAD = 16
+
+const TOO_MANY = 'Too many sign-ins are waiting'
 
 /** How the hashing treats whoever waits for it, and whom it lets go first. */
 export interface Manners {
@@ -14,15 +18,18 @@ export interface Manners {
   readonly timeLimitMs: number
   /** The niceness of the threads, on Linux. */
   readonly niceness: number
+  /** In a crowd, how many times as long as it had to wait for its core a thread leaves the core alone; on Linux. */
+  readonly rests: number
 }
 
 /**
  * For a server: refreshes are many and cheap, sign-ins few and dear, so these wait for those. Not at the lowest
- * priority, at which a busy machine would leave them no time at all.
+ * priority, at which a busy machine would leave them no time at all. In a flood of sign-ins that is not enough: the kernel
+ * owes such threads a tenth of the core, and pays it in ticks of several milliseconds, which refreshes see.
  */
-export const IN_SERVER: Manners = { timeLimitMs: 5000, niceness: 10 }
+export const IN_SERVER: Manners = { timeLimitMs: 5000, niceness: 10, rests: 3 }
 /** For a command: nobody else waits. */
-export const IN_COMMAND: Manners = { timeLimitMs: 60_000, niceness: 0 }
+export const IN_COMMAND: Manners = { timeLimitMs: 60_000, niceness: 0, rests: 0 }
 
 /** Argon2id, and the imported kinds, in worker threads of their own, so that no signature ever waits for a password. */
 export interface PasswordHashing {
@@ -38,6 +45,12 @@ export interface PasswordHashing {
    * @throws {UnavailableError} when the queue is full or the time is up.
    */
   verify(password: string, passwordHash: string | undefined): Promise<boolean>
+  /**
+   * For whoever has other work before the hash: in a flood the refusal should come before it.
+   *
+   * @throws {UnavailableError} when the queue is full now.
+   */
+  requireRoom(): void
   close(): Promise<void>
 }
 
@@ -46,32 +59,38 @@ export interface PasswordHashing {
  *
  * @param processes as many as share the cores, and hence the threads.
  */
-export function startPasswordHashing({ timeLimitMs, niceness }: Manners, processes = 1): PasswordHashing {
+export function startPasswordHashing(
+  { timeLimitMs, niceness, rests }: Manners,
+  processes = 1,
+): PasswordHashing {
   const threads = Math.max(1, Math.floor((availableParallelism() - 1) / processes))
+  const room = threads * QUEUE_PER_THREAD
   const pool = new Piscina<HashTask, string | boolean | typeof EXPIRED>({
     filename: new URL('./password-worker.js', import.meta.url).href,
     minThreads: threads,
     maxThreads: threads,
-    maxQueue: threads * QUEUE_PER_THREAD,
+    maxQueue: room,
     atomics: 'disabled',
     // The workers inherit neither variables nor arguments, which may hold secrets that hashing has no use for.
     env: {},
     argv: [],
-    workerData: { niceness },
+    workerData: { niceness, rests },
   })
 
-  async function run(task: Omit<HashTask, 'deadline'>): Promise<string | boolean> {
+  async function run(task: Pick<HashTask, 'password' | 'verify'>): Promise<string | boolean> {
     let timer: NodeJS.Timeout | undefined
     const timeUp = new Promise<typeof EXPIRED>((resolve) => {
       timer = setTimeout(resolve, timeLimitMs, EXPIRED)
     })
     try {
-      const answer = await Promise.race([pool.run({ ...task, deadline: Date.now() + timeLimitMs }), timeUp])
+      const isCrowded = pool.queueSize >= threads * CROWD_PER_THREAD
+      const deadline = Date.now() + timeLimitMs
+      const answer = await Promise.race([pool.run({ ...task, deadline, isCrowded }), timeUp])
       if (answer === EXPIRED) throw new UnavailableError('Password hashing takes too long')
       return answer
     } catch (error) {
       if (error instanceof Error && /queue is at limit/i.test(error.message)) {
-        throw new UnavailableError('Too many sign-ins are waiting', { cause: error })
+        throw new UnavailableError(TOO_MANY, { cause: error })
       }
       throw error
     } finally {
@@ -86,6 +105,9 @@ export function startPasswordHashing({ timeLimitMs, niceness }: Manners, process
     async verify(password, passwordHash) {
       const equal = await run({ password, verify: passwordHash ?? NOBODYS })
       return equal === true && passwordHash !== undefined
+    },
+    requireRoom() {
+      if (pool.queueSize >= room) throw new UnavailableError(TOO_MANY)
     },
     // What runs is let finish: its answer would come to a pool that is gone, and end the process.
     close: () => pool.close({ force: true }),

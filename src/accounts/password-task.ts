@@ -5,6 +5,8 @@ export interface HashTask {
   readonly verify?: string
   /** Milliseconds since 1970 after which nobody waits for the answer. */
   readonly deadline: number
+  /** Whether there were many waiting when it came. */
+  readonly isCrowded: boolean
 }
 
 /** The answer to a task that was begun too late. */

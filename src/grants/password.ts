@@ -21,6 +21,8 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
   if (scope && !isWithin(scope, client.scopes)) {
     throw new OAuthError('invalid_scope', 'The scope is beyond what the client may ask for')
   }
+  // Where every user needs a hash, a flood is refused before it costs anybody a look at the store.
+  if (!services.verifyWebhook) services.passwords.requireRoom()
   const refused = (reason: string, sub?: string) => {
     audit({ event: 'sign_in.failed', client_id: client.clientId, ...(sub && { sub }), reason, ...sender })
     return new OAuthError('invalid_grant', 'The username or the password is wrong', reason)

@@ -48,6 +48,14 @@ export function timeHashing(hashing: PasswordHashing, metrics: Metrics): Passwor
     ...hashing,
     hash: (password) => timed('hash', () => hashing.hash(password)),
     verify: (password, passwordHash) => timed('verify', () => hashing.verify(password, passwordHash)),
+    requireRoom() {
+      try {
+        hashing.requireRoom()
+      } catch (error) {
+        metrics.hashRefusals.inc()
+        throw error
+      }
+    },
   }
 }
 

@@ -109,9 +109,11 @@ test('when the queue has emptied there is room again', async (t) => {
   const passwords = start(t, { ...IN_COMMAND, timeLimitMs: 300 })
   const waiting = Array.from({ length: ROOM }, () => passwords.hash('x').catch(() => undefined))
   await t.rejects(passwords.hash('x'), TOO_MANY)
+  t.throws(() => passwords.requireRoom(), TOO_MANY, 'whoever asks beforehand hears the same')
   await Promise.all(waiting)
   // What was given up has left the queue without being computed.
   t.match(await untilHashed(passwords), /^\$argon2id\$/)
+  t.doesNotThrow(() => passwords.requireRoom())
 })
 
 async function untilHashed(passwords: PasswordHashing): Promise<string> {

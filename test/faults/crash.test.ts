@@ -3,18 +3,15 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { auditEvents, type Deployment, deploy, STORE_KINDS } from '../support/deployment.ts'
-import { type Credentials, refresh, signIn, type Tokens } from '../support/http-client.ts'
+import { refresh, signIn, type Tokens } from '../support/http-client.ts'
 import type { ServerProcess } from '../support/processes.ts'
+import { beginSessions } from '../support/sessions.ts'
 import { startClients, type VirtualClients } from '../support/virtual-clients.ts'
 
 const CLIENTS = 24
 const LOAD_MS = 700
 
 const ISSUER = { ISSUER: 'http://localhost:9000' }
-
-async function signInAll(url: string, account: Credentials): Promise<Tokens[]> {
-  return Promise.all(Array.from({ length: CLIENTS }, () => signIn(url, account)))
-}
 
 /** Ends the server with SIGKILL and starts another in its place. */
 async function crash(deployment: Deployment, server: ServerProcess): Promise<ServerProcess> {
@@ -39,7 +36,11 @@ for (const kind of STORE_KINDS) {
     const ada = await deployment.addAccount('ada')
     let first = await deployment.startServer()
     let second = await deployment.startServer()
-    const clients = startClients([first.url, second.url], 'ada', await signInAll(first.url, ada))
+    const clients = startClients(
+      [first.url, second.url],
+      'ada',
+      await beginSessions(deployment, ada, CLIENTS),
+    )
     t.teardown(() => clients.stop())
     const logs: ServerProcess[] = [first, second]
     for (let round = 0; round < 2; round += 1) {
@@ -87,7 +88,7 @@ t.test('a Redis that is killed under load', async (t) => {
   const ada = await deployment.addAccount('ada')
   const servers = [await deployment.startServer(), await deployment.startServer()]
   const urls = servers.map(({ url }) => url)
-  const sessions = await signInAll(urls[0] ?? '', ada)
+  const sessions = await beginSessions(deployment, ada, CLIENTS)
   const log = appendOnlyFile(redis.dir)
   // What "everysec" promises for sign-ins: after a second or two they are on disk.
   await sleep(2000)

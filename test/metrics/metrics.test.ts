@@ -142,7 +142,8 @@ for (const kind of STORE_KINDS) {
       await until('refusals', async () => (await grown('pawl_password_hash_refused_total')) >= refused)
       t.equal(await grown('pawl_password_hash_refused_total'), refused)
       const hashes = await grown('pawl_password_hash_seconds_count')
-      t.ok(hashes >= served + refused && hashes <= FLOOD, `${hashes} timed`)
+      // Most refusals come before the hash, and are none.
+      t.ok(hashes >= served && hashes <= FLOOD, `${hashes} timed`)
       t.equal((await now()).sum('pawl_password_hashes_under_way'), 0, 'and none is left')
       const labels = { grant_type: 'password', result: 'problem_503' }
       await counted('the answers', refused, 'pawl_token_requests_total', labels)

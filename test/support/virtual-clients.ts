@@ -24,7 +24,7 @@ export interface VirtualClients {
 export function startClients(
   urls: readonly string[],
   clientId: string,
-  sessions: readonly Tokens[],
+  sessions: readonly Pick<Tokens, 'refresh_token'>[],
 ): VirtualClients {
   let turns = 0
   let troubles = 0
@@ -32,7 +32,7 @@ export function startClients(
   const refusals: Answer[] = []
   const turnsOf = sessions.map(() => 0)
 
-  async function run(session: Tokens, i: number): Promise<void> {
+  async function run(session: Pick<Tokens, 'refresh_token'>, i: number): Promise<void> {
     let held = session.refresh_token
     for (let attempt = i; !stopped; attempt += 1) {
       const url = urls[attempt % urls.length] ?? ''
