@@ -2,6 +2,7 @@
  * A line chart as SVG, for a page: it brings its own colours for light and dark, and its own ground, since what is shown
  * as an image inherits nothing from the page.
  */
+import type { Spread } from './statistics.ts'
 
 /** `null` where there is no figure. */
 export type Point = { readonly y: number; readonly min?: number; readonly max?: number } | null
@@ -52,6 +53,11 @@ export function lineChart(chart: LineChart): string {
     '</svg>',
     '',
   ].join('\n')
+}
+
+/** A figure with its spread, where there is one that the axis can show. */
+export function pointOf({ median, min, max }: Spread): Point {
+  return Number.isNaN(median) ? null : { y: median, min, max }
 }
 
 interface Axis {

@@ -30,7 +30,12 @@ export class Load {
     dialect: DialectName = 'oauth',
   ): Promise<Load> {
     // The program's own arguments and NODE_OPTIONS are about the server.
-    const child = fork(PROGRAM, { execArgv: [], env: { ...process.env, NODE_OPTIONS: '' } })
+    const child = fork(PROGRAM, {
+      execArgv: [],
+      env: { ...process.env, NODE_OPTIONS: '' },
+      // JSON would make null of the NaN that stands for no answer at all.
+      serialization: 'advanced',
+    })
     const load = new Load(child, url, dialect)
     try {
       await load.signIn(usernames)

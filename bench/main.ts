@@ -15,14 +15,18 @@ import { type Figures, reportOf } from './report.ts'
 import { startServer } from './server.ts'
 import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
+import { type Report, textOf } from './tables.ts'
+import { writeReport } from './write-report.ts'
 
-const USAGE = `npm run bench -- [--quick] [--json] [--flood]
+const USAGE = `npm run bench -- [--quick] [--flood] [--json] [--write FOLDER]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
   --quick  two short rounds, for a first look
   --flood  instead of that, how long refreshes take beside a flood of sign-ins
-  --json   one JSON object on standard output instead of the table`
+  --json   one JSON object on standard output instead of the table
+  --write FOLDER  writes refresh.json, refresh-figures.md and the plots refresh-*.svg there as well;
+           with --flood, flood.json and flood-figures.md`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
 const QUICK: RoundSettings = { rounds: 2, seconds: 2 }
@@ -136,6 +140,7 @@ const { values } = parseArgs({
     flood: { type: 'boolean' },
     quick: { type: 'boolean' },
     json: { type: 'boolean' },
+    write: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
 })
@@ -143,8 +148,14 @@ if (values.help) {
   console.log(USAGE)
 } else if (values.flood) {
   const figures = await measureInFlood(values.quick ? QUICK_FLOOD : FULL_FLOOD)
-  console.log(values.json ? JSON.stringify(figures) : floodReportOf(figures).join('\n'))
+  await tell(floodReportOf(figures), figures)
 } else {
   const figures = await measureAll(values.quick ? QUICK : FULL)
-  console.log(values.json ? JSON.stringify(figures) : reportOf(figures).join('\n'))
+  await tell(reportOf(figures), figures)
+}
+
+async function tell(report: Report, figures: unknown): Promise<void> {
+  console.log(values.json ? JSON.stringify(figures) : textOf(report))
+  if (values.write === undefined) return
+  for (const file of await writeReport(values.write, report, figures)) progress(`wrote ${file}`)
 }

@@ -1,4 +1,4 @@
-import type { LineChart } from './line-chart.ts'
+import { type LineChart, pointOf } from './line-chart.ts'
 import type { FamilyGrowth } from './peer-memory.ts'
 import type { RaceFigures } from './peer-race.ts'
 import type { RefreshFigures } from './refresh-rounds.ts'
@@ -37,6 +37,8 @@ export interface PeersFigures {
   readonly processor: string
   readonly serverCore: number | null
   readonly otherCores: string
+  /** Processes that wanted a core when it began, over the last minute. */
+  readonly loadBefore: number
   readonly settings: { readonly rounds: number; readonly seconds: number }
   readonly signing: string
   readonly signaturesPerSecond: Spread
@@ -59,7 +61,8 @@ export function peersReport(figures: PeersFigures): Report {
       `medians of ${settings.rounds} interleaved rounds of ${settings.seconds} s, least to most in brackets`,
       `RSA-2048 signatures: ${spread(figures.signaturesPerSecond, 0)} per second, ` +
         `${spread(figures.signatureCpuMicroseconds, 0)} µs CPU each (${figures.signing}, on the servers' core)`,
-      `the whole took ${figures.minutes.toFixed(1)} minutes`,
+      `the machine's load when it began: ${figures.loadBefore.toFixed(1)}; the whole took ${figures.minutes.toFixed(1)} minutes`,
+      ...servers.flatMap(busyNotes),
     ],
     tables: [
       refreshTable(servers),
@@ -81,6 +84,13 @@ export function peersReport(figures: PeersFigures): Report {
 
 const titleOf = ({ name, version, rotates }: ContenderFigures) =>
   [name, ...(version === '-' ? [] : [version]), ...(rotates ? [] : ['(no rotation)'])].join(' ')
+
+/** A server that puts requests off says that its figures are those of a machine with too much else to do. */
+function busyNotes({ name, refreshes, signIns }: ContenderFigures): string[] {
+  const putOff = refreshes.reduce((sum, refresh) => sum + refresh.putOff, 0)
+  if (putOff + signIns.putOff === 0) return []
+  return [`TOO BUSY: ${name} put off ${putOff} refreshes and ${signIns.putOff} sign-ins with 503`]
+}
 
 /** The concurrency at which the costs are told: neither idle in between nor queueing for long. */
 const TYPICAL = 16
@@ -109,7 +119,10 @@ function latencyTable(servers: readonly ContenderFigures[]): Table {
     header: ['server', ...atOnce.flatMap((count) => [`p50 at ${count}`, `p99 at ${count}`])],
     rows: servers.map((server) => [
       titleOf(server),
-      ...server.refreshes.flatMap(({ p50Ms, p99Ms }) => [p50Ms.median.toFixed(2), spread(p99Ms, 1)]),
+      ...server.refreshes.flatMap(({ p50Ms, p99Ms }) => [
+        spread({ ...p50Ms, min: p50Ms.median, max: p50Ms.median }, 2),
+        spread(p99Ms, 1),
+      ]),
     ]),
   }
 }
@@ -214,10 +227,7 @@ function concurrencyChart(
     x: servers[0]?.refreshes.map(({ atOnce }) => String(atOnce)) ?? [],
     series: servers.map((server) => ({
       name: server.name,
-      points: server.refreshes.map((refresh) => {
-        const { median: y, min, max } = figureOf(refresh)
-        return { y, min, max }
-      }),
+      points: server.refreshes.map((refresh) => pointOf(figureOf(refresh))),
     })),
   }
 }

@@ -1,4 +1,4 @@
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { assignCores, type Cores } from './cores.ts'
 import { installedSize } from './installed-size.ts'
@@ -172,6 +172,7 @@ class Entry {
 
 async function measure(contenders: readonly Contender[], settings: PeerSettings): Promise<PeersFigures> {
   for (const contender of contenders) install(contender, progress)
+  const loadBefore = loadavg()[0]!
   const cores = assignCores()
   const bench = { cores, meter: signRateMeter(cores, Math.ceil(settings.seconds / 2)), settings }
   const entries: Entry[] = []
@@ -203,6 +204,7 @@ async function measure(contenders: readonly Contender[], settings: PeerSettings)
       processor: `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`,
       serverCore: cores.server ?? null,
       otherCores: cores.others,
+      loadBefore,
       settings,
       signing: bench.meter.name,
       signaturesPerSecond: spreadOf(signings.map(({ perSecond }) => perSecond)),

@@ -60,7 +60,7 @@ function markdownLinesOf({ title, notes, header, rows }: Table): string[] {
 
 /** The median, and the least and the most in brackets; a dash for what could not be measured. */
 export function spread(figure: Spread | null, digits: number): string {
-  if (!figure) return '-'
+  if (!figure || Number.isNaN(figure.median)) return '-'
   const [median, min, max] = [figure.median, figure.min, figure.max].map((value) => value.toFixed(digits))
   return min === max ? median! : `${median} (${min}–${max})`
 }
