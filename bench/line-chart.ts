@@ -24,8 +24,8 @@ const WIDTH = 760
 const HEIGHT = 420
 const PLOT = { left: 76, right: 560, top: 48, bottom: 352 }
 /** Okabe and Ito's palette, for the colour-blind too; its black is the ink, and its yellow is darker on a light ground. */
-const LIGHT = ['#0072b2', '#d55e00', '#009e73', '#a3438a', '#8a6d00', '#2b8cbe', '#1f2328', '#7a7a7a']
-const DARK = ['#56b4e9', '#ff9e4a', '#3ddc97', '#e39bc8', '#f0e442', '#9ecae1', '#f0f6fc', '#a0a0a0']
+const LIGHT = ['#0072b2', '#d55e00', '#009e73', '#a3438a', '#8a6d00', '#6e7781', '#1f2328', '#2b8cbe']
+const DARK = ['#56b4e9', '#ff9e4a', '#3ddc97', '#e39bc8', '#f0e442', '#a0a8b0', '#f0f6fc', '#9ecae1']
 const DASHES = ['', '7 3', '2 3', '9 3 2 3', '4 4', '1 4', '12 3', '5 2 1 2']
 
 /** @throws RangeError for no series, more than eight, no figures at all, or a logarithm of nothing. */

@@ -16,35 +16,41 @@ export class PeerClient {
     this.#agent = new Agent({ connections: 64, pipelining: 1 })
   }
 
-  /**
-   * Asks again when the server has too much to do.
-   *
-   * @throws Error when the answer is not 200 with tokens.
-   */
+  /** @throws Error when the answer is not 200 with tokens. */
   async signIn(username: string): Promise<Tokens> {
-    let answer = await this.#ask(this.dialect.signIn(username), '')
-    for (let attempt = 1; answer.status === 503 && attempt < 40; attempt += 1) {
-      await sleep(250)
-      answer = await this.#ask(this.dialect.signIn(username), '')
-    }
+    const answer = await this.#askAtLast(this.dialect.signIn(username), '')
     if (!answer.tokens) throw new Error(`sign-in: status ${answer.status}: ${answer.text}`)
     return answer.tokens
   }
 
   /** @throws Error when the answer is not 200 with tokens. */
   async mustRefresh(refreshToken: string): Promise<Tokens> {
-    const answer = await this.#ask(this.dialect.refresh(refreshToken), refreshToken)
+    const answer = await this.#askAtLast(this.dialect.refresh(refreshToken), refreshToken)
     if (!answer.tokens) throw new Error(`refresh: status ${answer.status}: ${answer.text}`)
     return answer.tokens
   }
 
-  /** @returns undefined when it is refused, for whatever reason. */
+  /** @returns undefined when it is refused. */
   async refresh(refreshToken: string): Promise<Tokens | undefined> {
+    return (await this.#askAtLast(this.dialect.refresh(refreshToken), refreshToken)).tokens
+  }
+
+  /** @returns undefined when it is refused, or put off. */
+  async refreshAtOnce(refreshToken: string): Promise<Tokens | undefined> {
     return (await this.#ask(this.dialect.refresh(refreshToken), refreshToken)).tokens
   }
 
   async close(): Promise<void> {
     await this.#agent.destroy()
+  }
+
+  /** Asks again while it is put off (503): the machine, or the store, has too much to do for the moment. */
+  async #askAtLast(exchange: Exchange, used: string) {
+    for (let attempt = 1; ; attempt += 1) {
+      const answer = await this.#ask(exchange, used)
+      if (answer.status !== 503 || attempt === 40) return answer
+      await sleep(250)
+    }
   }
 
   async #ask({ path, ...exchange }: Exchange, used: string) {

@@ -1,4 +1,5 @@
 import { type LineChart, pointOf } from './line-chart.ts'
+import type { KillFigures } from './peer-kill.ts'
 import type { FamilyGrowth } from './peer-memory.ts'
 import type { RaceFigures } from './peer-race.ts'
 import type { RefreshFigures } from './refresh-rounds.ts'
@@ -28,6 +29,7 @@ export interface ContenderFigures {
   readonly commands: StoreCommands
   readonly installed: { readonly packages: number; readonly bytes: number }
   readonly race: RaceFigures
+  readonly kill: KillFigures
 }
 
 /** All that one run found. */
@@ -164,7 +166,7 @@ function redisTable(servers: readonly ContenderFigures[]): Table {
     title: 'What it asks of Redis',
     notes: [
       'commands: sent per refresh; in scripts: run inside Redis by them; reads: times that Redis read from a connection, which are the round trips',
-      `bytes and keys: per signed-in user after so many rotations, of ${servers[0]?.growth.families ?? 0} users`,
+      `bytes and keys: per signed-in user after so many rotations, by MEMORY USAGE; of ${servers[0]?.growth.families ?? 0} users`,
     ],
     header: [
       'server',
@@ -190,15 +192,25 @@ function redisTable(servers: readonly ContenderFigures[]): Table {
 function raceTable(servers: readonly ContenderFigures[]): Table {
   const { racers = 0 } = servers[0]?.race ?? {}
   return {
-    title: `${racers} refreshes at once with one refresh token`,
+    title: `${racers} refreshes at once with one refresh token, and other mishaps`,
     notes: [
       'answered: with tokens; lineages: refresh tokens that live on side by side two refreshes later; signed out: no token works any more',
       'lost answer: the client never got the answer to its refresh and asks again with the token it has; the session goes on',
       'thief: refreshed twice with a copy, then the owner comes with the first token; the thief is still in',
+      'killed: one of two servers gets SIGKILL under load, and its clients ask the other with the token they have; sessions that are lost',
     ],
-    header: ['server', 'answered', 'lineages', 'signed out', 'lost answer: goes on', 'thief: still in'],
+    header: [
+      'server',
+      'answered',
+      'lineages',
+      'signed out',
+      'lost answer: goes on',
+      'thief: still in',
+      'killed: lost',
+    ],
     rows: servers.map((server) => {
       const { answered, lineages, signedOut, trials, lostAnswers, thefts } = server.race
+      const { lost, sessions } = server.kill
       return [
         titleOf(server),
         spread(answered, 0),
@@ -206,6 +218,7 @@ function raceTable(servers: readonly ContenderFigures[]): Table {
         `${signedOut} of ${trials}`,
         `${lostAnswers.goOn} of ${lostAnswers.trials}`,
         `${thefts.thiefStays} of ${thefts.trials}`,
+        `${lost} of ${sessions}`,
       ]
     }),
   }

@@ -14,7 +14,7 @@ import { until } from '../test/support/until.ts'
 import { createAccounts } from './accounts.ts'
 import type { Cores } from './cores.ts'
 import type { DialectName } from './dialects.ts'
-import { type BenchServer, type Program, pawl, spawnServer } from './server.ts'
+import { type BenchServer, type Program, pawl, type SpawnedServer, spawnServer } from './server.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PEERS = join(ROOT, 'bench/peers')
@@ -73,7 +73,7 @@ export interface Running {
   readonly server: BenchServer
   readonly usernames: readonly string[]
   /** A second server of the same kind on the same store and keys. Its caller stops it. */
-  another(): Promise<BenchServer>
+  another(): Promise<SpawnedServer>
   /** The keys by which access tokens are verified. */
   verificationKeys(): Promise<KeyObject | ReturnType<typeof createLocalJWKSet>>
   stop(): Promise<void>
@@ -104,7 +104,8 @@ export async function start(cores: Cores, contender: Contender, users: number): 
   }
 }
 
-async function untilListening(server: BenchServer & { hasEnded(): boolean }): Promise<void> {
+/** @throws Error when it ends before that. */
+export async function untilListening(server: SpawnedServer): Promise<void> {
   await until('the server answers', async () => {
     if (server.hasEnded()) return 'ended'
     const answer = await fetch(server.url)

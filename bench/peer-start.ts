@@ -50,7 +50,7 @@ async function listening(port: number, deadline: number): Promise<void> {
 /** A server may listen before it has reached its store; a refusal of that kind leaves the token as it is. */
 async function firstRefresh(client: PeerClient, refreshToken: string, deadline: number): Promise<string> {
   while (performance.now() < deadline) {
-    const answer = await client.refresh(refreshToken)
+    const answer = await client.refreshAtOnce(refreshToken)
     if (answer) return answer.refreshToken
     await sleep(2)
   }

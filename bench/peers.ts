@@ -4,6 +4,7 @@ import { assignCores, type Cores } from './cores.ts'
 import { installedSize } from './installed-size.ts'
 import { Load } from './load.ts'
 import { check, PeerClient } from './peer-client.ts'
+import { measureKill } from './peer-kill.ts'
 import { measureGrowth, residentBytesOf } from './peer-memory.ts'
 import { race } from './peer-race.ts'
 import { type ContenderFigures, type PeersFigures, peersReport } from './peer-report.ts'
@@ -33,6 +34,7 @@ interface PeerSettings {
   readonly families: number
   readonly rotations: readonly number[]
   readonly trials: number
+  readonly kills: number
   readonly starts: number
 }
 
@@ -40,18 +42,20 @@ const FULL: PeerSettings = {
   rounds: 5,
   seconds: 2,
   warmUpSeconds: 2,
-  families: 256,
+  families: 32,
   rotations: [1, 10, 100],
   trials: 20,
+  kills: 5,
   starts: 5,
 }
 const QUICK: PeerSettings = {
   rounds: 2,
   seconds: 0.7,
   warmUpSeconds: 1,
-  families: 64,
+  families: 32,
   rotations: [1, 10, 100],
   trials: 5,
+  kills: 2,
   starts: 2,
 }
 const AT_ONCE = [1, 16, 64, 256]
@@ -142,8 +146,11 @@ class Entry {
     const { contender, server, usernames } = this.running
     const residentLoadedBytes = residentBytesOf(server.pid)
     const raced = await race(this.#client, usernames[0]!, settings.trials)
+    const kill = await measureKill(this.running, settings.kills)
     const { answered, lineages } = raced
-    progress(`  ${contender.name}: ${answered.median} answered, ${lineages.median} lineages`)
+    progress(
+      `  ${contender.name}: ${answered.median} answered, ${lineages.median} lineages; ${kill.lost} lost`,
+    )
     return {
       name: contender.name,
       version: versionOf(contender),
@@ -160,6 +167,7 @@ class Entry {
       commands: this.#commands!,
       installed: installedSize(contender.folder),
       race: raced,
+      kill,
     }
   }
 

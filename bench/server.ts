@@ -14,6 +14,10 @@ export interface BenchServer {
   stop(): Promise<void>
 }
 
+export interface SpawnedServer extends BenchServer {
+  hasEnded(): boolean
+}
+
 /** How to start a server program; the port is added to its variables as `PORT`. */
 export interface Program {
   /** Arguments of node. */
@@ -22,7 +26,7 @@ export interface Program {
 }
 
 /** Starts a server on its core. Its standard output goes into a pipe that is drained. */
-export async function spawnServer(cores: Cores, { args, env }: Program) {
+export async function spawnServer(cores: Cores, { args, env }: Program): Promise<SpawnedServer> {
   const port = await freePort()
   const { PATH, HOME, TMPDIR, NODE_OPTIONS } = process.env
   const reaper = createReaper()
@@ -36,7 +40,7 @@ export async function spawnServer(cores: Cores, { args, env }: Program) {
   return {
     url: `http://127.0.0.1:${port}`,
     pid: child.pid!,
-    hasEnded: () => child.exitCode !== null,
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     async stop(): Promise<void> {
       child.kill('SIGTERM')
       await exited

@@ -51,7 +51,7 @@ function markdownLinesOf({ title, notes, header, rows }: Table): string[] {
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
   return [
     `**${title}**`,
-    ...notes.flatMap((note) => ['', note]),
+    ...(notes.length > 0 ? ['', ...notes.map((note) => `- ${note}`)] : []),
     ...(header.length > 0
       ? ['', line(header), line(header.map((_, i) => (i === 0 ? '---' : '--:'))), ...rows.map(line)]
       : []),

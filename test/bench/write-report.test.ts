@@ -43,7 +43,10 @@ test('a report is written as JSON, as a page with its plots, and told as text', 
   t.strictSame(files.length, 3)
   t.strictSame(JSON.parse(await readFile(join(folder, 'trial.json'), 'utf8')), figures)
   const page = await readFile(join(folder, 'trial-figures.md'), 'utf8')
-  t.match(page, '| server | rate |\n| --- | --: |\n| a\\|b | 12 |\n| c | 3,400 |\n')
+  t.match(
+    page,
+    '**Rates**\n\n- per second\n\n| server | rate |\n| --- | --: |\n| a\\|b | 12 |\n| c | 3,400 |\n',
+  )
   t.match(page, '![Rates](trial-rate.svg)')
   t.match(await readFile(join(folder, 'trial-rate.svg'), 'utf8'), /^<svg .*\n.*<\/svg>\n$/s)
   t.match(
