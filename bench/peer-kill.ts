@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../test/support/until.ts'
 import { PeerClient } from './peer-client.ts'
 import { type Running, untilListening } from './peer-servers.ts'
 
 const SESSIONS = 32
-/** Long enough that every session has been refreshed by the server that is about to die. */
-const LEAST_MS = 300
+/** How long at most the server goes on when it has refreshed every session: the moment of its death is drawn. */
+const MOST_MS = 200
 
 /** Sessions whose server is killed under them while another on the same store goes on. */
 export interface KillFigures {
@@ -42,16 +43,19 @@ async function refreshUntilKilled(running: Running, tokens: readonly string[]): 
   const client = new PeerClient(running, server.url)
   try {
     await untilListening(server)
-    const sessions = tokens.map(async (begun) => {
+    const refreshed = new Set<number>()
+    const sessions = tokens.map(async (begun, session) => {
       for (let token = begun; ; ) {
         try {
           token = (await client.refresh(token))?.refreshToken ?? token
+          refreshed.add(session)
         } catch {
           return token
         }
       }
     })
-    await sleep(LEAST_MS + Math.random() * 100)
+    await until('every session has been refreshed', () => refreshed.size === tokens.length)
+    await sleep(Math.random() * MOST_MS)
     process.kill(server.pid, 'SIGKILL')
     return await Promise.all(sessions)
   } finally {
