@@ -3,6 +3,7 @@ import { type Cores, cpuMicrosecondsOf } from './cores.ts'
 import type { Load } from './load.ts'
 import { algorithmSignRate, type SignRate } from './sign-rate.ts'
 import { type Spread, spreadOf } from './statistics.ts'
+import { type Report, spread } from './tables.ts'
 
 export interface AlgorithmsSettings {
   readonly rounds: number
@@ -94,26 +95,30 @@ function figuresOf(alg: SigningAlg, runs: readonly (readonly [own: Run, base: Ru
 }
 
 /** The figures for a person, line by line. */
-export function algorithmsReportOf(figures: AlgorithmsFigures): string[] {
+export function algorithmsReportOf(figures: AlgorithmsFigures): Report {
   const { node, processor, rounds, seconds, atOnce, algorithms } = figures
-  const cell = (figure: Spread | null, digits: number) =>
-    figure
-      ? `${figure.median.toFixed(digits)} (${figure.min.toFixed(digits)}–${figure.max.toFixed(digits)})`
-      : '-'
-  const header = ['', 'signature CPU µs', 'of RS256', 'refreshes/s', 'of RS256', 'refresh CPU µs', 'of RS256']
-  const rows = algorithms.map((row) => [
-    row.alg,
-    cell(row.signatureCpuMicroseconds, 1),
-    `× ${cell(row.signatureRatio, 2)}`,
-    cell(row.refreshesPerSecond, 0),
-    `× ${cell(row.refreshRatio, 2)}`,
-    cell(row.refreshCpuMicroseconds, 0),
-    `× ${cell(row.refreshCpuRatio, 2)}`,
-  ])
-  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column]!.length)))
-  return [
-    `Refreshes by SIGNING_ALG, on Redis, ${atOnce} at once; Node ${node}, ${processor}`,
-    `medians of ${rounds} interleaved rounds of ${seconds} s, least to most in brackets; × is how many in the time of one of RS256`,
-    ...[header, ...rows].map((row) => `  ${row.map((text, i) => text.padStart(widths[i]!)).join('  ')}`),
-  ]
+  return {
+    name: 'algorithms',
+    title: `Refreshes by SIGNING_ALG, on Redis, ${atOnce} at once; Node ${node}, ${processor}`,
+    notes: [
+      `medians of ${rounds} interleaved rounds of ${seconds} s, least to most in brackets; × is how many in the time of one of RS256`,
+    ],
+    tables: [
+      {
+        title: 'Signatures, and whole refreshes',
+        notes: [],
+        header: ['', 'signature CPU µs', 'of RS256', 'refreshes/s', 'of RS256', 'refresh CPU µs', 'of RS256'],
+        rows: algorithms.map((row) => [
+          row.alg,
+          spread(row.signatureCpuMicroseconds, 1),
+          `× ${spread(row.signatureRatio, 2)}`,
+          spread(row.refreshesPerSecond, 0),
+          `× ${spread(row.refreshRatio, 2)}`,
+          spread(row.refreshCpuMicroseconds, 0),
+          `× ${spread(row.refreshCpuRatio, 2)}`,
+        ]),
+      },
+    ],
+    charts: [],
+  }
 }

@@ -3,6 +3,7 @@ import { Pool } from 'undici'
 import type { Load } from './load.ts'
 import { CLIENT, PASSWORD } from './registration.ts'
 import { type Spread, spreadOf } from './statistics.ts'
+import { type Report, spread } from './tables.ts'
 
 /** Sign-ins that come each second, whatever becomes of those before: several times what one core can hash. */
 const PER_SECOND = 200
@@ -113,17 +114,24 @@ function startFlood(url: string, usernames: readonly string[], answers: Record<s
   }
 }
 
-/** The figures for a person, line by line. */
-export function floodReportOf(figures: FloodFigures): string[] {
-  const ms = ({ median, min, max }: Spread) => `${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`
+export function floodReportOf(figures: FloodFigures): Report {
   const { rounds, seconds, atOnce, perSecond, signIns } = figures
   const answers = Object.entries(signIns).map(([status, count]) => `${status}: ${count}`)
-  return [
-    `Refreshes beside a flood of ${perSecond} sign-ins per second, on Redis; ${atOnce} at once`,
-    `medians of ${rounds} rounds of ${seconds} s, least to most in brackets`,
-    `  without the flood: p50 ${ms(figures.quietP50Ms)} ms, p99 ${ms(figures.quietP99Ms)} ms`,
-    `  in the flood:      p50 ${ms(figures.floodP50Ms)} ms, p99 ${ms(figures.floodP99Ms)} ms`,
-    `  ratio of the p99:  ${ms(figures.ratio)}`,
-    `  what became of the sign-ins: ${answers.join(', ')}`,
-  ]
+  return {
+    name: 'flood',
+    title: `Refreshes beside a flood of ${perSecond} sign-ins per second, on Redis; ${atOnce} at once`,
+    notes: [`medians of ${rounds} rounds of ${seconds} s, least to most in brackets`],
+    tables: [
+      {
+        title: 'Milliseconds of a refresh',
+        notes: [`what became of the sign-ins: ${answers.join(', ')}`],
+        header: ['', 'without the flood', 'in the flood', 'ratio'],
+        rows: [
+          ['p50', spread(figures.quietP50Ms, 2), spread(figures.floodP50Ms, 2), ''],
+          ['p99', spread(figures.quietP99Ms, 2), spread(figures.floodP99Ms, 2), spread(figures.ratio, 2)],
+        ],
+      },
+    ],
+    charts: [],
+  }
 }

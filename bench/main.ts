@@ -24,22 +24,25 @@ import { runScale, SCALE_PARTS, type ScalePart } from './scale/main.ts'
 import { startServer } from './server.ts'
 import { type SignRateMeter, signRateMeter } from './sign-rate.ts'
 import { countCommands, type StoreCommands } from './store-commands.ts'
+import { type Report, textOf } from './tables.ts'
+import { writeReport } from './write-report.ts'
 
-const USAGE = `npm run bench -- [--quick] [--json] [--alg ALG] [--flood | --algorithms | --memory]
-npm run bench -- --scale [--part PART]… [--most FAMILIES] [--quick] [--json] [--write]
+const USAGE = `npm run bench -- [--quick] [--json] [--write FOLDER] [--alg ALG] [--flood | --algorithms | --memory]
+npm run bench -- --scale [--part PART]… [--most FAMILIES] [--quick] [--json] [--write FOLDER]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
 
-  --quick       two short rounds, for a first look
-  --alg ALG     the server's SIGNING_ALG; the ratios stay those to RSA signatures
-  --flood       instead of that, how long refreshes take beside a flood of sign-ins
-  --algorithms  instead of that, refreshes with each SIGNING_ALG and their ratio to those with RS256
-  --memory      instead of that, what a family costs Redis
-  --scale       instead of that, several processes, kills under load, and growing stores: docs/benchmarks/scaling.md
-  --part        of these only ${SCALE_PARTS.join(', ')}
-  --most        no store of more families than that, instead of 1000000: a minute or two less
-  --write       puts the figures of --scale into that page, and the plots beside it
-  --json        one JSON object on standard output instead of the table`
+  --quick         two short rounds, for a first look
+  --alg ALG       the server's SIGNING_ALG; the ratios stay those to RSA signatures
+  --flood         instead of that, how long refreshes take beside a flood of sign-ins
+  --algorithms    instead of that, refreshes with each SIGNING_ALG and their ratio to those with RS256
+  --memory        instead of that, what a family costs Redis
+  --scale         instead of that, several processes, kills under load, and growing stores: docs/benchmarks/scaling.md
+  --part          of these only ${SCALE_PARTS.join(', ')}
+  --most          no store of more families than that, instead of 1000000: a minute or two less
+  --json          one JSON object on standard output instead of the table
+  --write FOLDER  writes refresh.json, refresh-figures.md and the plots refresh-*.svg there as well; flood, algorithms and
+                  memory likewise; --scale puts its figures into the scaling.md that is there`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
 const QUICK: RoundSettings = { rounds: 2, seconds: 2 }
@@ -191,29 +194,35 @@ const { values } = parseArgs({
     scale: { type: 'boolean' },
     part: { type: 'string', multiple: true, default: [...SCALE_PARTS] },
     most: { type: 'string', default: '1000000' },
-    write: { type: 'boolean' },
     quick: { type: 'boolean' },
     json: { type: 'boolean' },
+    write: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
 })
 if (values.help) {
   console.log(USAGE)
 } else if (values.scale) {
-  const { quick = false, json = false, write = false, part, most } = values
+  const { quick = false, json = false, write, part, most } = values
   console.log(
     await runScale({ parts: part as ScalePart[], quick, most: Number(most), json, write }, progress),
   )
 } else if (values.flood) {
   const figures = await measureInFlood(values.quick ? QUICK_FLOOD : FULL_FLOOD)
-  console.log(values.json ? JSON.stringify(figures) : floodReportOf(figures).join('\n'))
+  await tell(floodReportOf(figures), figures)
 } else if (values.algorithms) {
   const figures = await measureEachAlgorithm(values.quick ? QUICK_ALGORITHMS : FULL_ALGORITHMS)
-  console.log(values.json ? JSON.stringify(figures) : algorithmsReportOf(figures).join('\n'))
+  await tell(algorithmsReportOf(figures), figures)
 } else if (values.memory) {
   const figures = await measureFamilyMemory(FAMILIES, ROTATIONS, progress)
-  console.log(values.json ? JSON.stringify(figures) : memoryReportOf(figures).join('\n'))
+  await tell(memoryReportOf(figures), figures)
 } else {
   const figures = await measureAll(values.quick ? QUICK : FULL, values.alg)
-  console.log(values.json ? JSON.stringify(figures) : reportOf(figures).join('\n'))
+  await tell(reportOf(figures), figures)
+}
+
+async function tell(report: Report, figures: unknown): Promise<void> {
+  console.log(values.json ? JSON.stringify(figures) : textOf(report))
+  if (values.write === undefined) return
+  for (const file of await writeReport(values.write, report, figures)) progress(`wrote ${file}`)
 }

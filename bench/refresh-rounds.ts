@@ -24,6 +24,8 @@ export interface RefreshFigures {
   readonly cpuRatio: Spread | null
   /** How much of their cores the load and Redis use: near 1 it is they who limit the rate. */
   readonly othersBusy: Spread | null
+  /** Answered with 503 or 429 instead, over all rounds: the machine was too busy for the figures to say much. */
+  readonly putOff: number
 }
 
 export interface RoundsFigures {
@@ -32,16 +34,17 @@ export interface RoundsFigures {
   readonly refreshes: readonly RefreshFigures[]
 }
 
-interface Run {
+export interface Run {
   readonly signing: SignRate
   readonly requestsPerSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
   readonly cpuMicroseconds: number | undefined
   readonly othersBusy: number | undefined
+  readonly putOff: number
 }
 
-interface Setting {
+export interface RunSetting {
   readonly cores: Cores
   readonly meter: SignRateMeter
   readonly load: Load
@@ -53,7 +56,7 @@ interface Setting {
 
 /** Interleaved, because the machine drifts: every round measures the signing rate and then each concurrency. */
 export async function runRounds(
-  setting: Setting,
+  setting: RunSetting,
   { rounds, seconds }: RoundSettings,
 ): Promise<RoundsFigures> {
   const { meter, load, progress } = setting
@@ -78,7 +81,12 @@ export async function runRounds(
   }
 }
 
-async function runOnce(setting: Setting, signing: SignRate, atOnce: number, seconds: number): Promise<Run> {
+export async function runOnce(
+  setting: RunSetting,
+  signing: SignRate,
+  atOnce: number,
+  seconds: number,
+): Promise<Run> {
   const { cores, load, serverPid, storePid } = setting
   const serverBefore = cpuMicrosecondsOf(serverPid)
   const storeBefore = storePid === undefined ? 0 : cpuMicrosecondsOf(storePid)
@@ -100,7 +108,7 @@ function since(before: number | undefined, now: number | undefined): number | un
   return before === undefined || now === undefined ? undefined : now - before
 }
 
-function figuresOf(atOnce: number, runs: readonly Run[]): RefreshFigures {
+export function figuresOf(atOnce: number, runs: readonly Run[]): RefreshFigures {
   const over = (figure: (run: Run) => number) => spreadOf(runs.map(figure))
   const overKnown = (figure: (run: Run) => number | undefined) => {
     const values = runs.map(figure).filter((value) => value !== undefined)
@@ -115,5 +123,6 @@ function figuresOf(atOnce: number, runs: readonly Run[]): RefreshFigures {
     cpuMicroseconds: overKnown((run) => run.cpuMicroseconds),
     cpuRatio: overKnown((run) => run.cpuMicroseconds && run.signing.cpuMicroseconds / run.cpuMicroseconds),
     othersBusy: overKnown((run) => run.othersBusy),
+    putOff: runs.reduce((sum, { putOff }) => sum + putOff, 0),
   }
 }

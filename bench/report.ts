@@ -1,7 +1,8 @@
 import type { FamilyMemory } from './family-memory.ts'
+import { type LineChart, pointOf } from './line-chart.ts'
 import type { RoundSettings, RoundsFigures } from './refresh-rounds.ts'
-import type { Spread } from './statistics.ts'
 import type { StoreCommands } from './store-commands.ts'
+import { percent, type Report, spread, type Table } from './tables.ts'
 
 /** All that one run of the benchmark found. */
 export interface Figures {
@@ -18,70 +19,126 @@ export interface Figures {
   readonly familyMemory: FamilyMemory
 }
 
-/** The figures for a person, line by line. */
-export function reportOf(figures: Figures): string[] {
-  const { settings, storeCommands, familyMemory } = figures
+export function reportOf(figures: Figures): Report {
+  const { settings, storeCommands, familyMemory, redis, lmdb } = figures
   const sent = Object.entries(storeCommands.sent).map(([name, count]) => `${name} ${count.toFixed(3)}`)
-  return [
-    `Chained refreshes, Node ${figures.node}, ${figures.processor}`,
-    figures.serverCore === null
-      ? 'NOT PINNED: without taskset the server signs on several cores, and the ratios compare it with one'
-      : `the server on core ${figures.serverCore}, Redis and the load on ${figures.otherCores}`,
-    `medians of ${settings.rounds} rounds of ${settings.seconds} s, least to most in brackets`,
-    `signatures: ${figures.signing}, on the server's core`,
-    'ratio: refreshes per second to signatures per second; CPU ratio: processor time of a signature to that of a refresh',
-    '',
-    ...roundsLines(`Redis ${figures.redisVersion}, appendonly yes, appendfsync everysec`, figures.redis),
-    '',
-    ...roundsLines('LMDB, the embedded store', figures.lmdb),
-    '',
-    `Store commands per refresh, over ${storeCommands.sample} refreshes one after another:`,
-    `  sent by the server: ${sent.join(', ')}`,
-    `  run inside scripts: ${storeCommands.insideScripts.toFixed(1)}`,
-    `  round trips: ${storeCommands.reads.toFixed(3)}`,
-    '',
-    ...memoryReportOf(familyMemory),
-  ]
+  return {
+    name: 'refresh',
+    title: `Chained refreshes, Node ${figures.node}, ${figures.processor}`,
+    notes: [
+      figures.serverCore === null
+        ? 'NOT PINNED: without taskset the server signs on several cores, and the ratios compare it with one'
+        : `the server on core ${figures.serverCore}, Redis and the load on ${figures.otherCores}`,
+      `medians of ${settings.rounds} rounds of ${settings.seconds} s, least to most in brackets`,
+      `signatures: ${figures.signing}, on the server's core`,
+      'ratio: refreshes per second to signatures per second; CPU ratio: processor time of a signature to that of a refresh',
+    ],
+    tables: [
+      roundsTable(`Redis ${figures.redisVersion}, appendonly yes, appendfsync everysec`, redis),
+      roundsTable('LMDB, the embedded store', lmdb),
+      {
+        title: `Store commands per refresh, over ${storeCommands.sample} refreshes one after another`,
+        notes: [
+          `sent by the server: ${sent.join(', ')}`,
+          `run inside scripts: ${storeCommands.insideScripts.toFixed(1)}`,
+          `round trips: ${storeCommands.reads.toFixed(3)}`,
+        ],
+        header: [],
+        rows: [],
+      },
+      familyMemoryTable(familyMemory),
+    ],
+    charts: [
+      {
+        name: 'throughput',
+        chart: concurrencyChart(figures, 'Refreshes per second', 'refreshes/s', 'linear'),
+      },
+      { name: 'p99', chart: concurrencyChart(figures, 'p99 of a refresh', 'ms', 'logarithmic') },
+      {
+        name: 'family-bytes',
+        chart: {
+          title: 'Redis memory per session over its rotations',
+          xLabel: 'rotations',
+          yLabel: 'bytes',
+          yScale: 'linear',
+          x: familyMemory.after.map(({ rotations }) => String(rotations)),
+          series: [{ name: 'pawl', points: familyMemory.after.map(({ bytes: y }) => ({ y })) }],
+        },
+      },
+    ],
+  }
 }
 
-export function memoryReportOf({ families, after }: FamilyMemory): string[] {
-  return [
-    `Redis memory per family, ${families} users with one family each:`,
-    ...after.map(
-      ({ rotations, bytes, recordBytes }) =>
-        `  after ${plural(rotations, 'rotation')}: ${Math.round(bytes)} bytes ` +
-        `(MEMORY USAGE: record ${recordBytes}; the rest are its place in the user's and Redis's tables)`,
-    ),
-    `  processor time of Redis inside the script: ${after.at(-1)?.scriptMicroseconds.toFixed(1)} µs per rotation`,
-  ]
+export function memoryReportOf(figures: FamilyMemory): Report {
+  return {
+    name: 'memory',
+    title: 'What a session costs Redis',
+    notes: [],
+    tables: [familyMemoryTable(figures)],
+    charts: [],
+  }
 }
 
-function roundsLines(title: string, figures: RoundsFigures): string[] {
+function familyMemoryTable({ families, after }: FamilyMemory): Table {
+  return {
+    title: `Redis memory per family, ${families} users with one family each`,
+    notes: [
+      "record: what MEMORY USAGE says of it; the rest of the bytes are its place in the user's record and Redis's tables",
+      "script: Redis's processor time inside the script, per rotation",
+    ],
+    header: ['rotations', 'bytes', 'record', 'script µs'],
+    rows: after.map(({ rotations, bytes, recordBytes, scriptMicroseconds }) => [
+      String(rotations),
+      String(Math.round(bytes)),
+      String(recordBytes),
+      scriptMicroseconds.toFixed(1),
+    ]),
+  }
+}
+
+function roundsTable(title: string, figures: RoundsFigures): Table {
   const { signaturesPerSecond, signatureCpuMicroseconds, refreshes } = figures
-  const header = ['at once', 'requests/s', 'ratio', 'p50 ms', 'p99 ms', 'CPU µs', 'CPU ratio', 'others busy']
-  const rows = refreshes.map((row) => [
-    String(row.atOnce),
-    spread(row.requestsPerSecond, 0),
-    spread(row.ratio, 2),
-    spread(row.p50Ms, 2),
-    spread(row.p99Ms, 2),
-    spread(row.cpuMicroseconds, 0),
-    spread(row.cpuRatio, 2),
-    percent(row.othersBusy),
-  ])
-  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column]!.length)))
-  return [
+  return {
     title,
-    `  RSA-2048 signatures: ${spread(signaturesPerSecond, 0)} per second, ${spread(signatureCpuMicroseconds, 0)} µs CPU each`,
-    ...[header, ...rows].map((row) => `  ${row.map((cell, i) => cell.padStart(widths[i]!)).join('  ')}`),
-  ]
+    notes: [
+      `RSA-2048 signatures: ${spread(signaturesPerSecond, 0)} per second, ${spread(signatureCpuMicroseconds, 0)} µs CPU each`,
+      ...refreshes
+        .filter(({ putOff }) => putOff > 0)
+        .map(
+          ({ atOnce, putOff }) => `TOO BUSY: ${putOff} refreshes of ${atOnce} at once were put off with 503`,
+        ),
+    ],
+    header: ['at once', 'requests/s', 'ratio', 'p50 ms', 'p99 ms', 'CPU µs', 'CPU ratio', 'others busy'],
+    rows: refreshes.map((row) => [
+      String(row.atOnce),
+      spread(row.requestsPerSecond, 0),
+      spread(row.ratio, 2),
+      spread(row.p50Ms, 2),
+      spread(row.p99Ms, 2),
+      spread(row.cpuMicroseconds, 0),
+      spread(row.cpuRatio, 2),
+      percent(row.othersBusy),
+    ]),
+  }
 }
 
-function spread(figure: Spread | null, digits: number): string {
-  if (!figure) return '-'
-  const [median, min, max] = [figure.median, figure.min, figure.max].map((value) => value.toFixed(digits))
-  return `${median} (${min}–${max})`
+function concurrencyChart(
+  { redis, lmdb }: Figures,
+  title: string,
+  yLabel: string,
+  yScale: LineChart['yScale'],
+): LineChart {
+  const points = ({ refreshes }: RoundsFigures) =>
+    refreshes.map(({ requestsPerSecond, p99Ms }) => pointOf(yScale === 'linear' ? requestsPerSecond : p99Ms))
+  return {
+    title: `${title} by concurrency`,
+    xLabel: 'refreshes at once',
+    yLabel,
+    yScale,
+    x: redis.refreshes.map(({ atOnce }) => String(atOnce)),
+    series: [
+      { name: 'on Redis', points: points(redis) },
+      { name: 'on LMDB', points: points(lmdb) },
+    ],
+  }
 }
-
-const percent = (figure: Spread | null) => (figure ? `${Math.round(figure.median * 100)} %` : '-')
-const plural = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`

@@ -14,8 +14,55 @@ export interface BenchServer {
   stop(): Promise<void>
 }
 
+export interface SpawnedServer extends BenchServer {
+  hasEnded(): boolean
+}
+
+/** How to start a server program; the port is added to its variables as `PORT`. */
+export interface Program {
+  /** Arguments of node. */
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** Starts a server on its core. Its standard output goes into a pipe that is drained. */
+export async function spawnServer(cores: Cores, { args, env }: Program): Promise<SpawnedServer> {
+  const port = await freePort()
+  const { PATH, HOME, TMPDIR, NODE_OPTIONS } = process.env
+  const reaper = createReaper()
+  const child = spawn(...onServerCore(cores, process.execPath, args), {
+    env: { ...{ PATH, HOME, TMPDIR, NODE_OPTIONS }, PORT: String(port), ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  reaper.watch(child.pid)
+  const exited = once(child, 'exit')
+  child.stdout.resume()
+  return {
+    url: `http://127.0.0.1:${port}`,
+    pid: child.pid!,
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
+    async stop(): Promise<void> {
+      child.kill('SIGTERM')
+      await exited
+      reaper.watch(undefined)
+      await reaper.finish()
+    },
+  }
+}
+
+/** `pawl serve` as `npm start` starts it, at its default settings: one log line per request, which goes down the drain. */
+export function pawl(
+  storeUrl: string,
+  keysDir: string,
+  managementPort: number,
+  more: Readonly<Record<string, string>> = {},
+): Program {
+  const env = { MANAGEMENT_PORT: String(managementPort), STORE_URL: storeUrl, KEYS_DIR: keysDir, ...more }
+  return { args: ['--max-semi-space-size=4', MAIN, 'serve'], env }
+}
+
 /**
- * Starts `pawl serve` on its core as `npm start` does, at its default settings: one log line per request goes into a pipe that is drained.
+ * Starts `pawl serve` on its core as `npm start` does.
  *
  * @param keysDir may not exist yet.
  * @param more variables of the configuration.
@@ -26,42 +73,17 @@ export async function startServer(
   keysDir: string,
   more: Readonly<Record<string, string>> = {},
 ): Promise<BenchServer> {
-  const port = await freePort()
   const managementPort = await freePort()
-  const { PATH, HOME, TMPDIR, NODE_OPTIONS } = process.env
-  const reaper = createReaper()
-  const child = spawn(...onServerCore(cores, process.execPath, ['--max-semi-space-size=4', MAIN, 'serve']), {
-    env: {
-      ...{ PATH, HOME, TMPDIR, NODE_OPTIONS },
-      ...{
-        PORT: String(port),
-        MANAGEMENT_PORT: String(managementPort),
-        STORE_URL: storeUrl,
-        KEYS_DIR: keysDir,
-      },
-      ...more,
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  reaper.watch(child.pid)
-  const exited = once(child, 'exit')
-  child.stdout.resume()
-
-  async function stop(): Promise<void> {
-    child.kill('SIGTERM')
-    await exited
-    reaper.watch(undefined)
-    await reaper.finish()
-  }
+  const server = await spawnServer(cores, pawl(storeUrl, keysDir, managementPort, more))
   try {
     await until('the server is ready', async () => {
-      if (child.exitCode !== null) return 'ended'
+      if (server.hasEnded()) return 'ended'
       return (await fetch(`http://127.0.0.1:${managementPort}/health/ready`)).ok
     })
-    if (child.exitCode !== null) throw new Error('the server ended before it was ready')
+    if (server.hasEnded()) throw new Error('the server ended before it was ready')
   } catch (error) {
-    await stop()
+    await server.stop()
     throw error
   }
-  return { url: `http://127.0.0.1:${port}`, pid: child.pid!, stop }
+  return server
 }

@@ -5,10 +5,14 @@ export interface Spread {
   readonly max: number
 }
 
-/** @param values at least one. */
+/**
+ * @param values NaN for a round that gave none.
+ * @returns NaN where no round gave any.
+ */
 export function spreadOf(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b)
-  return { median: quantile(sorted, 0.5), min: sorted[0]!, max: sorted.at(-1)! }
+  const sorted = values.filter((value) => !Number.isNaN(value)).toSorted((a, b) => a - b)
+  const [min = Number.NaN] = sorted
+  return { median: quantile(sorted, 0.5), min, max: sorted.at(-1) ?? Number.NaN }
 }
 
 /**

@@ -1,14 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { measureConstants } from './constants.ts'
 import { type GrowthSettings, measureGrowth } from './growth.ts'
 import { measureKills } from './kills.ts'
 import { type CoresSettings, measureManyCores } from './many-cores.ts'
 import { type ScaleFigures, scalePlotsOf, scaleSectionsOf } from './report.ts'
-
-const FOLDER = fileURLToPath(new URL('../../../docs/benchmarks/', import.meta.url))
 
 export const SCALE_PARTS = ['constants', 'cores', 'kills', 'growth'] as const
 export type ScalePart = (typeof SCALE_PARTS)[number]
@@ -19,8 +16,8 @@ export interface ScaleOptions {
   /** No store larger than so many families. */
   readonly most: number
   readonly json: boolean
-  /** Puts the figures and plots into docs/benchmarks. */
-  readonly write: boolean
+  /** The folder of the page that gets the figures, and of the plots beside it. */
+  readonly write: string | undefined
 }
 
 const CORES: Readonly<Record<'full' | 'quick', CoresSettings>> = {
@@ -54,7 +51,7 @@ export async function runScale(
     ...(parts.includes('kills') && { kills: await measureKills(KILLS[size], progress) }),
     ...(parts.includes('growth') && { growth: await measureGrowth(upTo(most, GROWTH[size]), progress) }),
   }
-  if (write) writeInto(figures)
+  if (write !== undefined) writeInto(write, figures)
   return json ? JSON.stringify(figures) : [...scaleSectionsOf(figures).values()].join('\n\n')
 }
 
@@ -64,8 +61,8 @@ function upTo(most: number, { families: { redis, lmdb }, ...settings }: GrowthSe
 }
 
 /** Each part's figures have a place of their own in the page, so that parts can be measured one by one. */
-export function writeInto(figures: ScaleFigures): void {
-  const page = join(FOLDER, 'scaling.md')
+export function writeInto(folder: string, figures: ScaleFigures): void {
+  const page = join(folder, 'scaling.md')
   let text = readFileSync(page, 'utf8')
   for (const [part, section] of scaleSectionsOf(figures)) {
     const [begin, end] = [`<!-- ${part} -->`, `<!-- end of ${part} -->`]
@@ -74,5 +71,5 @@ export function writeInto(figures: ScaleFigures): void {
     text = `${text.slice(0, from + begin.length)}\n${section}\n${text.slice(to)}`
   }
   writeFileSync(page, text)
-  for (const [name, svg] of scalePlotsOf(figures)) writeFileSync(join(FOLDER, name), svg)
+  for (const [name, svg] of scalePlotsOf(figures)) writeFileSync(join(folder, name), svg)
 }

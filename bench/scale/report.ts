@@ -1,4 +1,4 @@
-import { lineChart } from '../plot.ts'
+import { lineChart } from '../line-chart.ts'
 import type { Spread } from '../statistics.ts'
 import type { ConstantFigures } from './constants.ts'
 import { type GrowthFigures, OPERATIONS } from './growth.ts'
@@ -49,13 +49,13 @@ export function scalePlotsOf({ growth = [] }: ScaleFigures): Map<string, string>
         title: `Processor time of an operation, ${store}`,
         xLabel: 'families in the store',
         yLabel: 'µs, Redis included',
-        logX: true,
+        yScale: 'linear',
+        x: sizes.map(({ families }) => families.toLocaleString('en-GB')),
         series: OPERATIONS.map((operation) => ({
           name: operation,
-          points: sizes.map(({ families, costs }) => [
-            families,
-            costs.find((cost) => cost.operation === operation)!.cpuMicroseconds,
-          ]),
+          points: sizes.map(({ costs }) => ({
+            y: costs.find((cost) => cost.operation === operation)!.cpuMicroseconds,
+          })),
         })),
       }),
     ]),
