@@ -4,7 +4,7 @@ import { deploy } from '../support/deployment.ts'
 import { startSentinel } from '../support/redis.ts'
 import { startRecorder } from './history.ts'
 import { holdHistory, PROMISES } from './hold-history.ts'
-import { startLoad } from './load.ts'
+import { LOAD_ENV, startLoad } from './load.ts'
 
 const FAILOVERS = Number(process.env.FAILOVERS ?? 10)
 
@@ -18,7 +18,7 @@ for (const waitReplicas of [0, 1]) {
     t.teardown(() => sentinel.stop())
     const env = {
       STORE_URL: sentinel.url,
-      ISSUER: 'http://localhost:9000',
+      ...LOAD_ENV,
       REDIS_WAIT_REPLICAS: String(waitReplicas),
     }
     const deployment = await deploy(t, 'lmdb', { env })

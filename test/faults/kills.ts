@@ -3,14 +3,14 @@ import type { Test } from 'tap'
 import { deploy, type StoreKind } from '../support/deployment.ts'
 import { startRecorder } from './history.ts'
 import { holdHistory, PROMISES } from './hold-history.ts'
-import { startLoad } from './load.ts'
+import { LOAD_ENV, startLoad } from './load.ts'
 
 /** The longest that a server is left alone between two kills. */
 const PEACE_MS = 400
 
 /** Kills one of two servers with SIGKILL, at random moments, and starts it anew, while clients go on. */
 export async function playKills(t: Test, kind: StoreKind, kills: number): Promise<void> {
-  const deployment = await deploy(t, kind, { env: { ISSUER: 'http://localhost:9000' }, redis: { aof: true } })
+  const deployment = await deploy(t, kind, { env: LOAD_ENV, redis: { aof: true } })
   const ada = await deployment.addAccount('ada')
   const servers = [await deployment.startServer(), await deployment.startServer()]
   const all = [...servers]

@@ -8,7 +8,7 @@ import { startProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 import { startRecorder } from './history.ts'
 import { holdHistory, PROMISES } from './hold-history.ts'
-import { startLoad } from './load.ts'
+import { LOAD_ENV, startLoad } from './load.ts'
 
 interface Path {
   readonly proxy: TcpProxy
@@ -129,7 +129,7 @@ export async function playFaults(
   const proxy = await startProxy(redis.port)
   t.teardown(() => proxy.stop())
   const ada = await deployment.addAccount('ada')
-  const env = { STORE_URL: `redis://127.0.0.1:${proxy.port}`, ISSUER: 'http://localhost:9000' }
+  const env = { STORE_URL: `redis://127.0.0.1:${proxy.port}`, ...LOAD_ENV }
   const servers = [await deployment.startServer(env), await deployment.startServer(env)]
   const recorder = startRecorder()
   const load = startLoad(recorder, () => servers.map(({ url }) => url), ada)
