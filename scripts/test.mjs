@@ -1,5 +1,5 @@
-// Runs the compiled tests under tap: one line for each file as it ends, every failure in full at the end, and as the
-// last line "N passed, N failed", in tap's own count. Arguments go to tap: npm test -- dist/test/oauth/*.test.js
+// Runs the compiled tests under tap: one line for each file as it ends, at the end every failure in full and what the
+// files have counted, and as the last line "N passed, N failed", in tap's own count. Arguments go to tap: npm test -- dist/test/oauth/*.test.js
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -30,6 +30,9 @@ parser.on('assert', ({ ok, name, time, skip }) => {
   const outcome = skip ? 'skip' : ok ? 'ok  ' : 'FAIL'
   console.log(`${outcome} ${name}${time ? ` ${(time / 1000).toFixed(1)} s` : ''}`)
 })
+// What a file has counted, `t.comment('count: …')`, wherever in it that is said.
+const counted = []
+listen(parser)
 parser.on('bailout', (reason) => console.log(`tap gave up: ${reason}`))
 tap.stdout.pipe(parser)
 
@@ -45,6 +48,7 @@ for (const { fullname, diag } of failures) {
   }
 }
 
+if (counted.length > 0) console.log(`\n${counted.join('\n')}`)
 if (count.skip + count.todo > 0) console.log(`\n${count.skip} skipped, ${count.todo} to do`)
 // A run that broke off with no failed test to show for it has failed all the same.
 if (status !== 0 && count.fail === 0) {
@@ -53,3 +57,11 @@ if (status !== 0 && count.fail === 0) {
 }
 console.log(`\n${count.pass} passed, ${count.fail} failed`)
 process.exitCode = count.fail === 0 ? 0 : 1
+
+function listen(part) {
+  part.on('comment', (comment) => {
+    const [, said] = /^\s*# (count: .*)/.exec(comment) ?? []
+    if (said) counted.push(said)
+  })
+  part.on('child', listen)
+}

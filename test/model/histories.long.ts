@@ -11,7 +11,7 @@ for (const kind of STORE_KINDS) {
     t.test(`histories on ${kind}${withRestarts ? ', in which servers are killed' : ''}`, async (t) => {
       const { histories, steps, tally } = await holdHistories(t, kind, asked)
       const counts = Object.entries(tally).map(([what, count]) => `${what} ${count}`)
-      process.stderr.write(`${t.name}: ${histories} of ${steps} steps, 0 diverge; ${counts.join(', ')}\n`)
+      t.comment(`count: ${t.name}: ${histories} of ${steps} steps, violations 0; ${counts.join(', ')}`)
       t.pass(`${histories} histories`)
     })
   }

@@ -9,6 +9,8 @@ import { createWorld, type World } from './world.ts'
 
 const POLICIES: readonly Policy[] = ['grace', 'strict', 'observe']
 const MAX_STEPS = 50
+/** The events whose reason is another from one end of a session to the next. */
+const WITH_REASON = new Set(['refresh.after_revocation', 'session.revoked'])
 const LANES = 4
 
 export interface HistoriesAsked {
@@ -84,7 +86,9 @@ async function holdLog(world: World, clientIds: readonly string[], expected: str
   const found = () =>
     world
       .linesOf(clientIds)
-      .flatMap(({ event, decision }) => event ?? decision ?? [])
+      .flatMap(({ event, decision, reason }) =>
+        event && WITH_REASON.has(event) ? `${event} ${reason}` : (event ?? decision ?? []),
+      )
       .toSorted()
       .join(' ')
   await until('the log says what happened', () => found() === wanted, 5000).catch(() => {

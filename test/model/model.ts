@@ -56,6 +56,7 @@ export interface Expected {
   readonly error: string | undefined
   /** The generation of the refresh token in the answer. */
   readonly generation: number | undefined
+  /** By name, and with the reason where the name does not say it. */
   readonly events: readonly string[]
 }
 
@@ -100,7 +101,7 @@ function ended(model: Model, family: ModelFamily, client: number): Expected | un
   const { held } = family
   if (model.now >= held.idleEnd || model.now >= family.end) return refusal('gone', 'invalid_grant')
   if (held.revoked !== undefined) {
-    return refusal('revoked', 'invalid_grant', ['refresh.after_revocation'])
+    return refusal('revoked', 'invalid_grant', [`refresh.after_revocation ${held.revoked}`])
   }
   if (client !== family.client) return refusal('other_client', 'invalid_grant')
   if (family.userEpoch !== model.user.epoch) return refusal('user_ended', 'invalid_grant')
@@ -154,7 +155,7 @@ export function revoke(model: Model, index: number, client: number): readonly st
   const family = model.families[index]!
   if (client !== family.client || !isThere(model, family) || family.held.revoked !== undefined) return []
   end(family, 'client')
-  return ['session.revoked']
+  return ['session.revoked client']
 }
 
 /** The operator ends this session. @returns what the store says. */

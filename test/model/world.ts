@@ -36,6 +36,7 @@ export interface Population {
 export interface LogLine {
   readonly event?: string
   readonly decision?: string
+  readonly reason?: string
   readonly client_id?: string
   readonly sid?: string
 }

@@ -13,6 +13,13 @@ export interface TcpProxy {
   dropNextReply(): void
   /** From now on each reply arrives this many milliseconds late; 0 for none. */
   setDelayMs(delayMs: number): void
+  /**
+   * `true`: the connections that are open, and those that come, are dead for good, and nobody is told: as behind a
+   * firewall that has forgotten them. `false`: new ones are as they should be.
+   */
+  swallow(swallowed: boolean): void
+  /** Ends the direction towards the client of every connection that is open; what the client sends still arrives. */
+  halfCloseAll(): void
   /** Cuts every connection that is open. */
   cutAll(): void
   /** `true`: new connections are refused, open ones stay; `false`: the port listens again. */
@@ -26,6 +33,9 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
   let dropNext = false
   let droppedReplies = 0
   let delayMs = 0
+  let swallowed = false
+  const clients = new Set<Socket>()
+  const dead = new WeakSet<Socket>()
 
   function accept(client: Socket): void {
     const server = dial(targetPort, '127.0.0.1')
@@ -36,7 +46,15 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
       socket.on('error', () => {})
       socket.on('close', () => sockets.delete(socket))
     }
-    client.pipe(server)
+    clients.add(client)
+    if (swallowed) dead.add(client)
+    client.on('close', () => clients.delete(client))
+    client.on('data', (command) => {
+      if (dead.has(client) || !server.writable) return
+      if (!server.write(command)) client.pause()
+    })
+    server.on('drain', () => client.resume())
+    client.on('end', () => server.end())
     client.on('close', () => server.destroy())
 
     // One chain for each connection keeps its replies in order while the delay changes.
@@ -46,7 +64,8 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
       replies = replies.then(() => due).then(act)
     }
     server.on('data', (reply) => {
-      if (!dropNext) return afterReplies(() => client.write(reply))
+      if (dead.has(client)) return
+      if (!dropNext) return afterReplies(() => client.writable && client.write(reply))
       dropNext = false
       droppedReplies++
       client.destroy()
@@ -58,7 +77,7 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
   let listener = await listen()
 
   async function listen(): Promise<Server> {
-    const server = createServer(accept).listen(port, '127.0.0.1')
+    const server = createServer({ allowHalfOpen: true }, accept).listen(port, '127.0.0.1')
     await once(server, 'listening')
     return server
   }
@@ -77,6 +96,13 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
     },
     setDelayMs(ms) {
       delayMs = ms
+    },
+    swallow(isSwallowed) {
+      swallowed = isSwallowed
+      if (swallowed) for (const client of clients) dead.add(client)
+    },
+    halfCloseAll() {
+      for (const client of clients) client.end()
     },
     cutAll,
     async refuse(refused) {

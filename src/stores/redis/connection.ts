@@ -10,8 +10,11 @@ export type RedisClient = Redis & Commands
 /** Time for each answer of the store: a request asks twice or so, and is itself to be answered within a second. */
 const ANSWER_MS = 400
 const CONNECT_MS = 800
-/** A connection on which nothing comes back for this long is given up, with all that waits on it. */
-const SILENCE_MS = 2000
+/**
+ * A connection on which nothing comes back for this long is given up, with all that waits on it. One that was made just
+ * before a network came to itself again may be dead for good: with what follows this must stay well below two seconds.
+ */
+const SILENCE_MS = 1000
 const RECONNECT_MS = 250
 /** Keys looked at for one batch of a scan. */
 const SCAN_COUNT = 1000

@@ -1,0 +1,35 @@
+import { strictEqual } from 'node:assert/strict'
+import type { Test } from 'tap'
+import { auditEvents } from '../support/deployment.ts'
+import type { ServerProcess } from '../support/processes.ts'
+import { checkHistory, type Promises } from './check-history.ts'
+import type { Recorder } from './history.ts'
+
+/** What servers promise, and what a busy test machine gets on top of the second that they have for an answer. */
+export const PROMISES: Promises = {
+  graceMs: 30_000,
+  answerMs: 1000 + 1000,
+  recoveryMs: 2000,
+  mayLoseMs: () => 0,
+}
+
+/** Judges what was recorded, and says what it was. */
+export function holdHistory(
+  t: Test,
+  recorder: Recorder,
+  servers: readonly ServerProcess[],
+  promises: Promises,
+  counted: string,
+): void {
+  const reuses = servers.flatMap(auditEvents).filter(({ event }) => event === 'refresh.reuse')
+  const history = recorder.history(reuses.map(({ sid }) => String(sid)))
+  const violations = checkHistory(history, promises)
+  t.strictSame(violations, [], 'the history is as it was promised')
+  const { entries } = history
+  const sessions = new Set(entries.map(({ session }) => session)).size
+  const troubles = entries.filter(({ status }) => status !== 200).length
+  strictEqual(entries.length > 0, true)
+  t.comment(
+    `count: ${counted}: requests ${entries.length} of ${sessions} sessions, ${troubles} without success, violations ${violations.length} (${t.name})`,
+  )
+}

@@ -1,0 +1,17 @@
+import t from 'tap'
+import { STORE_KINDS } from '../support/deployment.ts'
+import { pairs, playInterleavings } from './interleavings.ts'
+
+/** The acts whose pairs are played in every run; all of them, and three at once, are for the long one. */
+const ACTS = ['refresh', 'repeat', 'revoke', 'disable', 'reuse', 'password change'] as const
+
+for (const kind of STORE_KINDS) {
+  // LMDB flushes for each of the writes.
+  const acts = kind === 'lmdb' ? ACTS.slice(0, 4) : ACTS
+  t.test(`every order of the answers, for every two of ${acts.length} acts, on ${kind}`, async (t) => {
+    const counts = await playInterleavings(t, kind, pairs([...acts]), 'answers')
+    const count = [...counts.values()].reduce((sum, each) => sum + each, 0)
+    t.ok(count > 300, `${count} interleavings, as the law has it`)
+    t.comment(`count: interleavings on ${kind} ${count}, violations 0`)
+  })
+}

@@ -1,0 +1,12 @@
+import t from 'tap'
+import { FAULTS, playFaults } from './network.ts'
+
+/** How often each fault comes, short and long. */
+const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 10)
+
+// Longer than a connection may be silent, and shorter.
+for (const lastsMs of [500, 2300]) {
+  t.test(`each fault for ${lastsMs} ms`, (t) =>
+    playFaults(t, Object.keys(FAULTS), { lastsMs, rounds: ROUNDS }),
+  )
+}
