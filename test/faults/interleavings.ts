@@ -303,7 +303,7 @@ function sceneOf(open: OpenScene, store: Store): Scene & { begun?: string } {
         form: parseForm(String(encode(form))),
         authorization: undefined,
         sender: SENDER,
-        prefix: '192.0.2.0/24',
+        prefix: () => '192.0.2.0/24',
         notes: {},
       }
       try {
