@@ -18,6 +18,7 @@ import { assignCores, type Cores } from './cores.ts'
 import { measureFamilyMemory } from './family-memory.ts'
 import { type FloodFigures, type FloodSettings, floodReportOf, measureFlood } from './flood.ts'
 import { Load } from './load.ts'
+import { measureProfiles, profileReportOf } from './profile.ts'
 import { AT_ONCE, type RoundSettings, type RoundsFigures, runRounds } from './refresh-rounds.ts'
 import { type Figures, memoryReportOf, reportOf } from './report.ts'
 import { runScale, SCALE_PARTS, type ScalePart } from './scale/main.ts'
@@ -27,7 +28,7 @@ import { countCommands, type StoreCommands } from './store-commands.ts'
 import { type Report, textOf } from './tables.ts'
 import { writeReport } from './write-report.ts'
 
-const USAGE = `npm run bench -- [--quick] [--json] [--write FOLDER] [--alg ALG] [--flood | --algorithms | --memory]
+const USAGE = `npm run bench -- [--quick] [--json] [--write FOLDER] [--alg ALG] [--flood | --algorithms | --memory | --profile]
 npm run bench -- --scale [--part PART]… [--most FAMILIES] [--quick] [--json] [--write FOLDER]
 
 Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/refresh.md.
@@ -37,12 +38,13 @@ Measures chained refreshes on Redis and on the embedded store: docs/benchmarks/r
   --flood         instead of that, how long refreshes take beside a flood of sign-ins
   --algorithms    instead of that, refreshes with each SIGNING_ALG and their ratio to those with RS256
   --memory        instead of that, what a family costs Redis
+  --profile       instead of that, whose code a refresh spends its time in
   --scale         instead of that, several processes, kills under load, and growing stores: docs/benchmarks/scaling.md
   --part          of these only ${SCALE_PARTS.join(', ')}
   --most          no store of more families than that, instead of 1000000: a minute or two less
   --json          one JSON object on standard output instead of the table
-  --write FOLDER  writes refresh.json, refresh-figures.md and the plots refresh-*.svg there as well; flood, algorithms and
-                  memory likewise; --scale puts its figures into the scaling.md that is there`
+  --write FOLDER  writes refresh.json, refresh-figures.md and the plots refresh-*.svg there as well; flood, algorithms,
+                  memory and profile likewise; --scale puts its figures into the scaling.md that is there`
 
 const FULL: RoundSettings = { rounds: 5, seconds: 4 }
 const QUICK: RoundSettings = { rounds: 2, seconds: 2 }
@@ -191,6 +193,7 @@ const { values } = parseArgs({
     algorithms: { type: 'boolean' },
     flood: { type: 'boolean' },
     memory: { type: 'boolean' },
+    profile: { type: 'boolean' },
     scale: { type: 'boolean' },
     part: { type: 'string', multiple: true, default: [...SCALE_PARTS] },
     most: { type: 'string', default: '1000000' },
@@ -213,6 +216,10 @@ if (values.help) {
 } else if (values.algorithms) {
   const figures = await measureEachAlgorithm(values.quick ? QUICK_ALGORITHMS : FULL_ALGORITHMS)
   await tell(algorithmsReportOf(figures), figures)
+} else if (values.profile) {
+  const settings = { seconds: values.quick ? 3 : 10, atOnce: 16 }
+  const profiles = await measureProfiles(settings, progress)
+  await tell(profileReportOf(profiles, settings), profiles)
 } else if (values.memory) {
   const figures = await measureFamilyMemory(FAMILIES, ROTATIONS, progress)
   await tell(memoryReportOf(figures), figures)

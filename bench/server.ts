@@ -66,15 +66,18 @@ export function pawl(
  *
  * @param keysDir may not exist yet.
  * @param more variables of the configuration.
+ * @param nodeArgs more options of Node.js.
  */
 export async function startServer(
   cores: Cores,
   storeUrl: string,
   keysDir: string,
   more: Readonly<Record<string, string>> = {},
+  nodeArgs: readonly string[] = [],
 ): Promise<BenchServer> {
   const managementPort = await freePort()
-  const server = await spawnServer(cores, pawl(storeUrl, keysDir, managementPort, more))
+  const { args, env } = pawl(storeUrl, keysDir, managementPort, more)
+  const server = await spawnServer(cores, { args: [...nodeArgs, ...args], env })
   try {
     await until('the server is ready', async () => {
       if (server.hasEnded()) return 'ended'

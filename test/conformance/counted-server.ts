@@ -52,8 +52,8 @@ function noteCalls({ store, passwords }: TokenServices, note: (name: string) => 
     if (typeof verbs !== 'object') continue
     const noted = verbs as object as Record<string, unknown>
     for (const [verb, real] of Object.entries(noted)) {
-      // What is recalled is not asked for.
-      if (typeof real !== 'function' || verb === 'recall') continue
+      // What is recalled is not asked for, and to look for room is no work.
+      if (typeof real !== 'function' || verb === 'recall' || verb === 'requireRoom') continue
       noted[verb] = (...args: unknown[]) => {
         note(`${part}.${verb}`)
         return real.apply(verbs, args)

@@ -6,9 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { deploy } from '../support/deployment.ts'
 import { expectOAuthError, expectProblem, expectUnavailable } from '../support/expect.ts'
 import { encode, FORM_TYPE, sendRaw } from '../support/http-client.ts'
+import { startServer } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { ADA, APP, basicOf, clientOf } from './context.ts'
 import type { Row } from './row.ts'
+
+const BUG = new URL('../support/bug.js', import.meta.url).href
 
 const SIGN_IN = String(encode({ grant_type: 'password', ...APP, ...ADA }))
 
@@ -93,8 +96,6 @@ export const SERVER: readonly Row[] = [
       await own.addClient('app')
       const secret = await own.addConfidentialClient('web')
       await own.addUser(ADA.username, ADA.password)
-      // What no command writes and no reader expects: a bug of ours, as far as a request can tell.
-      await own.addClient('broken', { grants: null as never })
       const troubled = await own.startServer({
         TRUST_PROXY: '127.0.0.1',
         // The queue is to be what refuses.
@@ -102,7 +103,9 @@ export const SERVER: readonly Row[] = [
         SIGN_IN_FAILURES_PER_NETWORK: '1000',
       })
       const asked = clientOf(troubled.url, 147)
-      const bug = await asked.token({ grant_type: 'password', ...ADA, client_id: 'broken' })
+      const buggy = await startServer({ env: own.env, cwd: own.cwd, execArgv: ['--import', BUG] })
+      t.teardown(() => buggy.stop())
+      const bug = await clientOf(buggy.url, 147).token({ grant_type: 'password', ...ADA, client_id: 'app' })
       expectProblem(t, bug, 500, '500')
       t.strictSame(bug.json, { title: 'Internal Server Error', status: 500 })
       t.equal(bug.headers['retry-after'], undefined)
