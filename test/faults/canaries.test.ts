@@ -346,7 +346,7 @@ for (const kind of STORE_KINDS) {
         await admin.hset('pawl:c:web', 'scopes', 'no JSON')
         await new Promise((resolve) => setTimeout(resolve, 600))
         const broken = await tell({ grant_type: 'password', username: 'ada', password }, basic('web', secret))
-        expectProblem(t, broken, 500, 'a record that cannot be read')
+        expectProblem(t, broken, 503, 'a record that cannot be read')
         expectProblem(
           t,
           await tryRefresh(url, held.refresh_token, { client_id: 'public' }),

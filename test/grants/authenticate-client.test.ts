@@ -141,7 +141,6 @@ const registered = (clientId: string, more: Partial<Client>) =>
 const CLIENTS = {
   web: registered('web', {}),
   off: registered('off', { disabled: true }),
-  bare: (({ secretHash: _, ...client }) => client)(registered('bare', {})),
   app: (({ secretHash: _, ...client }) => client)(registered('app', { type: 'public' })),
   'app-off': (({ secretHash: _, ...client }) => client)(
     registered('app-off', { type: 'public', disabled: true }),
@@ -200,8 +199,6 @@ test('who proves to be a client', async (t) => {
     ['nobody', SECRET],
     ['nobody', ''],
     ['off', SECRET],
-    ['bare', ''],
-    ['bare', SECRET],
     ['app', SECRET],
     ['app-off', ''],
     ['Web', SECRET],
@@ -209,6 +206,13 @@ test('who proves to be a client', async (t) => {
     await t.rejects(authenticate(inBody(clientId, secret)), UNKNOWN, `${clientId}: ${secret}`)
     t.strictSame(asked(), [clientId], 'one look, whether there is such a client or not')
   }
+})
+
+test('a confidential client without a secret, which no store gives, is let in by none', async (t) => {
+  const { secretHash: _, ...bare } = registered('bare', {})
+  const { authenticate } = await prepare(t, { bare })
+  for (const secret of ['', SECRET, 'undefined'])
+    await t.rejects(authenticate(inBody('bare', secret)), UNKNOWN, secret)
 })
 
 test('what is recalled may let in, and never refuses', async (t) => {

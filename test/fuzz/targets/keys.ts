@@ -46,6 +46,13 @@ const damaged = fc
     return `-----BEGIN RSA PRIVATE KEY-----\n${lines.join('\n')}\n-----END RSA PRIVATE KEY-----\n`
   })
 
+/** The public members of a key of each kind, in the order of the alphabet (RFC 7518 section 6, RFC 8037 section 2). */
+const MEMBERS = {
+  RS256: 'alg,e,kid,kty,n,use',
+  ES256: 'alg,crv,kid,kty,use,x,y',
+  EdDSA: 'alg,crv,kid,kty,use,x',
+}
+
 export const SIGNING_KEY: Target = {
   name: 'signing-key',
   share: 10,
@@ -60,14 +67,15 @@ export const SIGNING_KEY: Target = {
       mustBe((error as Error).constructor === TypeError, `it throws ${(error as Error).name}`)
       return mustNotEcho((error as Error).message, text)
     }
-    const { privateKey, publicKey, publicJwk } = read
-    mustBe(Object.keys(publicJwk).sort().join() === 'alg,e,kid,kty,n,use', 'other members are published')
+    const { alg, privateKey, publicKey, publicJwk } = read
+    mustBe(Object.keys(publicJwk).sort().join() === MEMBERS[alg], 'other members are published')
     const { modulusLength = 0, publicExponent = 0n } = privateKey.asymmetricKeyDetails ?? {}
-    mustBe(modulusLength >= 2048 && publicExponent >= 3n, 'a weak key is taken')
+    mustBe(alg !== 'RS256' || (modulusLength >= 2048 && publicExponent >= 3n), 'a weak key is taken')
+    const digest = alg === 'EdDSA' ? null : 'sha256'
     const data = Buffer.from('what is signed')
     let verifies = false
     try {
-      verifies = verify('RSA-SHA256', data, publicKey, sign('RSA-SHA256', data, privateKey))
+      verifies = verify(digest, data, publicKey, sign(digest, data, privateKey))
     } catch {}
     mustBe(verifies, 'a key is taken that makes signatures which do not verify')
   },
