@@ -26,8 +26,10 @@ const META = { magic: 24, lastPage: 144 }
 async function someFile(t: Test): Promise<{ path: string; pageSize: number; pages: number }> {
   const folder = join(t.testdir(), 'data')
   const store = openLmdbStore(folder, false)
-  const claims = { address: 'x'.repeat(10_000) }
-  await store.users.createMany(Array.from({ length: 300 }, (_, i) => someUser(i % 10 ? {} : { claims })))
+  const passwordHash = 'x'.repeat(10_000)
+  await store.users.createMany(
+    Array.from({ length: 300 }, (_, i) => someUser(i % 10 ? {} : { passwordHash })),
+  )
   await store.close()
   const path = join(folder, 'data.mdb')
   const { size, blksize } = statSync(path)

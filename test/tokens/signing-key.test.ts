@@ -120,7 +120,7 @@ test('a key that is damaged is refused', async (t) => {
   t.ok(await readSigningKey(damaged({})))
   const refused = {
     name: 'TypeError',
-    message: 'holds an RSA key whose parts do not belong together: the file is damaged',
+    message: 'holds a key for RS256 whose parts do not belong together: the file is damaged',
   }
   await t.rejects(readSigningKey(damaged({ n: otherDigit(jwk.n) })), refused, 'one digit of the modulus')
   // With one of these alone OpenSSL finds another way to the right signature.

@@ -84,8 +84,10 @@ for (const kind of STORE_KINDS) {
         'pawl.grant_type': 'password',
         'http.response.status_code': 200,
       })
+      // LMDB has a client at hand without being asked.
+      const lookedFor = kind === 'redis' ? ['clients.find'] : []
       t.strictSame(steps(children), [
-        'clients.find',
+        ...lookedFor,
         'networks.isKnown',
         'attempts.reserve',
         'users.findByUsername',
@@ -96,7 +98,8 @@ for (const kind of STORE_KINDS) {
         'access_token.sign',
       ])
       for (const child of children) t.match(child, { parent: root.spanId, kind: INTERNAL }, child.name)
-      t.match(children[0]?.attributes, { 'db.system.name': kind, 'db.operation.name': 'clients.find' })
+      const [first = 'networks.isKnown'] = lookedFor
+      t.match(children[0]?.attributes, { 'db.system.name': kind, 'db.operation.name': first })
     })
 
     t.test('a refresh, and a replay', async (t) => {
