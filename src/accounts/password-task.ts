@@ -3,8 +3,8 @@ export interface HashTask {
   /** As it was typed. */
   readonly password: string
   readonly verify?: string
-  /** Milliseconds since 1970 after which nobody waits for the answer. */
-  readonly deadline: number
+  /** Milliseconds since 1970 after which it is too late to begin: nobody would wait for the answer. */
+  readonly beginBy: number
   /** Whether there were many waiting when it came. */
   readonly isCrowded: boolean
 }

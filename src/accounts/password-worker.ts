@@ -18,11 +18,12 @@ if (process.platform === 'linux') setPriority(niceness)
 
 // The sync calls, because the async ones would queue on libuv's pool, in front of the signatures.
 export default function work(task: HashTask): string | boolean | typeof EXPIRED {
-  const isExpired = () => Date.now() >= task.deadline
-  // Nobody rests for what is over, or a queue of such would be minutes of rest.
-  const restMs = isExpired() ? 0 : rests.before(task.isCrowded)
+  // Nothing is begun that may not end in time. Otherwise a queue whose head is nearly over is rested and hashed to its end,
+  // each for nothing, and never gets younger.
+  if (Date.now() >= task.beginBy) return EXPIRED
+  const restMs = rests.before(task.isCrowded)
   if (restMs >= 1) Atomics.wait(nobody, 0, 0, restMs)
-  return isExpired() ? EXPIRED : rests.during(() => compute(task))
+  return rests.during(() => compute(task))
 }
 
 function compute({ password, verify }: HashTask): string | boolean {

@@ -28,6 +28,11 @@ export function createRests(times: number, waitedMs: () => number): Rests {
         lastMs = waitedMs() - before
       }
     },
-    before: (isCrowded) => (isCrowded ? Math.min(times * lastMs, MOST_MS) : 0),
+    before(isCrowded) {
+      const rest = isCrowded ? Math.min(times * lastMs, MOST_MS) : 0
+      // Paid once, whatever becomes of the next.
+      lastMs = 0
+      return rest
+    },
   }
 }

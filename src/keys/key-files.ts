@@ -104,7 +104,8 @@ export async function ensureKeys(
     for (const [ring, key] of begun) await beginRing(folder, ring, now, key)
     return
   }
-  // A ring that is gone is for a person to put back. One that others are making at this moment is about to be there.
+  // Without the secrets, or with them alone, something is gone that is for a person to put back; or others are making it at
+  // this moment. A signing ring among others begins, whether it is new or was lost.
   if (!there.includes('refresh') || there.length === 1) return
   for (const ring of wanted.filter((ring) => !there.includes(ring))) {
     try {

@@ -1,8 +1,10 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RefreshSecretRing } from '../tokens/refresh-token.ts'
 import type { Signer, SigningAlg, SigningKeys } from '../tokens/signing-key.ts'
+import { KeyFileError } from './files.ts'
 import { fingerprintOf, type Keys, loadKeysOf } from './key-files.ts'
-import type { KeyUse } from './rings.ts'
+import { type KeyUse, signingRingOf } from './rings.ts'
 
 /** Notices of a changed file do not come from every network file system; so it is looked at. */
 const LOOK_EVERY_MS = 1000
@@ -57,7 +59,9 @@ export async function watchKeys(
     try {
       // After a fault the files may be as they were, and readable again all the same.
       if (fault || (await fingerprintOf(folder)) !== fingerprint) {
-        ;({ keys, fingerprint } = await loadKeysOf(folder, algorithms))
+        const read = await loadKeysOf(folder, algorithms)
+        requireRings(folder, algorithms, keys, read.keys)
+        ;({ keys, fingerprint } = read)
       }
       // Without any change of the files a key begins to sign when its time has come.
       const before = inUse
@@ -132,6 +136,15 @@ export async function watchKeys(
       await looking
     },
   }
+}
+
+/** A ring that is signed with and vanishes is an accident; one that SIGNING_ALG no longer names may be taken away. */
+function requireRings(folder: string, algorithms: readonly SigningAlg[], before: Keys, after: Keys): void {
+  const has = ({ signers }: Keys, alg: SigningAlg) => signers.some(({ key }) => key.alg === alg)
+  const lost = algorithms.find((alg) => has(before, alg) && !has(after, alg))
+  if (lost === undefined) return
+  const ring = join(folder, signingRingOf(lost))
+  throw new KeyFileError(ring, 'is missing', `Put it back, or start without ${lost} in SIGNING_ALG.`)
 }
 
 function inUseOf({ signing, refresh, signers }: Keys): KeysInUse {

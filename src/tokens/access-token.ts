@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { type JWTPayload, jwtVerify } from 'jose'
 import { signingInput, signJwt } from './jwt.ts'
+import { isFamilyId } from './refresh-token.ts'
 import { SIGNING_ALGS, type Sign, type SigningKey, type SigningKeys } from './signing-key.ts'
 
 /** RFC 9068 section 2.1 says `at+jwt`; some verifiers take only `JWT`. */
@@ -72,8 +73,9 @@ export interface VerifiedAccessToken extends JWTPayload {
 }
 
 /**
- * Verifies an access token of ours (RFC 9068 section 4): the algorithm is that of the key, which is one of ours,
- * the kind is pinned, and it is spelt as we spell it. So there is no member twice (RFC 8725 section 2.7) and none that we never write.
+ * Verifies an access token of ours (RFC 9068 section 4): the algorithm is that of the key, which is one of ours, the kind
+ * is pinned, and it is spelt as we spell it. So there is no member twice (RFC 8725 section 2.7), none that we never write,
+ * and a `sid` has the form of one.
  *
  * @throws {JOSEError} when it is not one, or its time is over.
  */
@@ -104,5 +106,9 @@ export async function verifyAccessToken(
   if (token !== `${signingInput(key, typ, JSON.stringify(payload))}.${signature}`) {
     throw new TypeError('it is not spelt as this server spells its tokens')
   }
+  // A key of ours may have been used elsewhere, for what has other sessions.
+  const { sid } = payload
+  if (sid !== undefined && !(typeof sid === 'string' && isFamilyId(sid)))
+    throw new TypeError('its sid is none')
   return payload as VerifiedAccessToken
 }

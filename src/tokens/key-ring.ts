@@ -136,10 +136,10 @@ export function newRing(id: string, now: number, from: number): Ring {
 
 /**
  * When the active key may be used, in milliseconds since 1970; 0 where another was active before it: to a server whose clock
- * is behind, what was promoted a moment ago has been, too.
+ * is behind, what was promoted a moment ago has been, too. A key without a life was never active.
  */
 export function usableFrom(ring: Ring): number {
-  const isFirst = ring.every(({ state }) => state === 'active' || state === 'next')
+  const isFirst = ring.every(({ state, life }) => state === 'active' || life === 0)
   return isFirst ? activeOf(ring).since : 0
 }
 

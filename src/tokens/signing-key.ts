@@ -136,7 +136,9 @@ export function signingKeysOf(
     },
     of(alg) {
       const keys = inOrder()
-      return keys.find((key) => key.alg === alg) ?? keys[0]!
+      // What was taken out of the list signs no more, whoever asked for it once.
+      const isOffered = alg !== undefined && preferred.includes(alg)
+      return (isOffered && keys.find((key) => key.alg === alg)) || keys[0]!
     },
   }
 }

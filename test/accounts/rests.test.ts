@@ -20,6 +20,8 @@ test('in a crowd, a multiple of the last wait for the core, within bounds', asyn
   t.equal(rests.before(true), 0, 'nothing was waited for yet')
   t.equal(compute(40), 'done')
   t.equal(rests.before(true), 120)
+  t.equal(rests.before(true), 0, 'it is paid once')
+  compute(40)
   t.equal(rests.before(false), 0, 'no crowd, no rest')
   compute(0)
   t.equal(rests.before(true), 0, 'the core was free')

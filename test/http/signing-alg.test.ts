@@ -97,7 +97,7 @@ for (const kind of STORE_KINDS) {
       'C40 neither introspection nor pawl token inspect takes a key with another’s algorithm',
       async (t) => {
         const secret = await deployment.addConfidentialClient('api', { mayIntrospect: true })
-        const { signing } = await loadKeys(String(deployment.env.KEYS_DIR))
+        const { signing } = await loadKeys(String(deployment.env.KEYS_DIR), SIGNING_ALGS)
         const genuine = (await signIn(url, accounts.ES256)).access_token
         const isActive = async (token: string) =>
           (await postForm(`${url}/introspect`, { token }, basic('api', secret))).json?.active

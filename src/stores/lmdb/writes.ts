@@ -10,6 +10,8 @@ const FLUSH_MS = 900
  * writes its message over the end of a buffer. So it must not come to that.
  */
 const LEAST_FREE_BYTES = 16 * 1024 * 1024
+/** Writes that have not ended, whoever still waits for them. */
+const MAX_UNDER_WAY = 10_000
 /** How long the look at the disk is gone by: less is written in that time. */
 const LOOK_MS = 100
 
@@ -38,6 +40,8 @@ export function lmdbWrites(root: RootDatabase, hasRoom: () => boolean): Writes {
 
   async function transact<T>(change: () => T): Promise<T> {
     if (!hasRoom()) throw new Error('the disk is full')
+    // Those whose callers have gone count until they end: a stuck disk must not fill the memory.
+    if (underWay.size >= MAX_UNDER_WAY) throw new Error('too many writes wait')
     const end = performance.now() + FLUSH_MS
     try {
       return await root.transaction(() => {

@@ -71,6 +71,9 @@ export function clientIdOf(record: string | null): string | undefined {
 /** The session that is in the user's own record: its member of the index, and when it ends at the latest. */
 export const listedIn = (field: string | null): string[] => field?.split(' ', 1) ?? []
 
+/** Whether the reply is that of a turn that was made. */
+export const isApplied = (reply: string) => reply.startsWith('1\n')
+
 /**
  * Reads what `familyAdvance` and `familyLook` return.
  *
@@ -83,7 +86,7 @@ export function viewOf(id: string, reply: string): FamilyView & { readonly appli
   const now = Number(time)
   const record = reply.slice([applied, time, ttl, sub, epoch, claims].join('\n').length + 1)
   return {
-    applied: applied === '1',
+    applied: isApplied(reply),
     now,
     family: record === '' ? undefined : familyOf(id, now + Number(ttl), record),
     user: sub || epoch || claims ? userOf(locatorOf(id), sub, epoch, claims) : undefined,
