@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
@@ -15,13 +15,13 @@ import { until } from '../support/until.ts'
 const LOOK_EVERY_MS = 1000
 
 /** A KEYS_DIR, and what is seen of it. */
-async function watched(t: Test) {
+async function watched(t: Test, algorithms = DEFAULT_ALGS) {
   const folder = join(t.testdir(), 'keys')
-  await ensureKeys(folder)
+  await ensureKeys(folder, algorithms)
   const changes: [before: KeysInUse, after: KeysInUse][] = []
   const faults: string[] = []
   let recoveries = 0
-  const watch = await watchKeys(folder, DEFAULT_ALGS, {
+  const watch = await watchKeys(folder, algorithms, {
     onChange: (...change) => changes.push(change),
     onFault: ({ message }) => faults.push(message),
     onRecovery: () => {
@@ -36,6 +36,20 @@ async function watched(t: Test) {
   })
   return { folder, watch, changes, faults, ring, recoveries: () => recoveries }
 }
+
+test('a ring that vanishes while it is signed with is an accident, and its keys stay', async (t) => {
+  const { folder, watch, changes, faults, recoveries } = await watched(t, ['RS256', 'ES256'])
+  const [ring, away] = [join(folder, 'signing-es256'), join(folder, '..', 'away')]
+  const { kid } = watch.signing.of('ES256')
+  renameSync(ring, away)
+  await until('it is noticed', () => faults.length === 1)
+  t.match(faults[0], /signing-es256 is missing/)
+  t.equal(watch.signing.of('ES256').kid, kid)
+  t.equal(watch.signing.published.length, 2)
+  renameSync(away, ring)
+  await until('it is back', () => recoveries() === 1)
+  t.strictSame(changes, [])
+})
 
 test('what changes in KEYS_DIR is taken up', async (t) => {
   const { watch, changes, faults, ring } = await watched(t)

@@ -222,6 +222,20 @@ test('a damaged record is told apart from none, and moves nothing', async (t) =>
   t.equal((await store.families.advance(turn(begun, 0))).applied, true, 'and whole again it goes on')
 })
 
+test('what the script would move and nobody can read is where it was', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  const [key, user] = [keyOf(begun), `pawl:u:{${begun.id.slice(0, 12)}}`]
+  const claims = String(await redis.cli('HGET', user, 'claims'))
+  await redis.cli('HSET', user, 'claims', '{bad')
+  for (let again = 0; again < 2; again += 1) {
+    await t.rejects(store.families.advance(turn(begun, 0)), UnavailableError)
+    t.match(await redis.cli('GET', key), /^0 /, 'at the generation whose token the client holds')
+  }
+  await redis.cli('HSET', user, 'claims', claims)
+  t.equal((await store.families.advance(turn(begun, 0))).applied, true)
+})
+
 test('a family is small, however often it is turned', async (t) => {
   const { redis, store } = await begin(t)
   // The first keeps in mind what the measurement itself needs.
