@@ -55,56 +55,8 @@ export async function startServer(
   worker?: WorkerRole,
   prepare: (services: TokenServices) => Promise<() => Promise<void>> = async () => async () => undefined,
 ): Promise<RunningServer> {
-  const keys = await openKeyRings(config.keysDir, config.signingAlgs, log, (event) => services.audit(event))
-  const store = await openStore(config.store, {
-    waitReplicas: config.waitReplicas,
-    sweeps: worker === undefined || worker.place === 0,
-    onChange: (state, reason) =>
-      log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
-  })
-  const auditing = await openOrClose(() => startAuditing(config, store.audit, log, flushLog), [store, keys])
-  const passwords = startPasswordHashing(IN_SERVER, worker?.of)
-  const rotation = rotateUnattended(config, store, log)
-  const metrics = createMetrics()
-  const timedStore = timeStore(store, metrics)
-  const timedHashing = timeHashing(passwords, metrics)
-  // With a core to spare, the event loop goes on while the other one signs.
-  const sign = availableParallelism() > (worker?.of ?? 1) ? signOnPool : signOnThread
-  const tracing = findTracing()
-  const servedStore = tracing ? traceStore(timedStore, config.store.kind, tracing) : timedStore
-  const servedHashing = tracing ? traceHashing(timedHashing, tracing) : timedHashing
-  // Untimed: nobody waits for it, and what comes to nothing is nobody's 503.
-  const rehashing = createRehashing(servedStore, passwords)
-  const verifyWebhook = await verifyWebhookOf(config, log)
-  const services: TokenServices = {
-    store: servedStore,
-    passwords: servedHashing,
-    rehashing,
-    signing: keys.signing,
-    sign: tracing ? traceSigning(sign, tracing) : sign,
-    refreshSecrets: keys.refresh,
-    verifyWebhook,
-    audit: countAudit(auditing.audit, metrics),
-    lookForKeys: keys.lookNow,
-    clientFailures: countThrottle(
-      createFailureThrottle(servedStore, CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
-      'client_authentication',
-      metrics,
-    ),
-    signInLines: createWaitingLines(),
-    settings: config,
-  }
-  gaugeState(metrics, {
-    store,
-    signing: () => services.signing,
-    signsSince: () => keys.signers.find(({ key }) => key === keys.signing.active)?.since,
-  })
+  const open: Opened[] = []
   const readiness: Readiness = { ready: true }
-  const app = await createApp({ services, log, trustProxy: config.trustProxy, metrics, tracing })
-  const management = createManagementApp({ store, readiness, openapi: app.swagger(), metrics }, log)
-
-  let isListening = false
-  let endPrepared = async () => {}
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= closeAll()
@@ -112,19 +64,88 @@ export async function startServer(
   }
   async function closeAll(): Promise<void> {
     readiness.ready = false
-    const prepared = endPrepared()
-    await app.close()
-    await management.close()
-    await prepared
-    await passwords.close()
-    await rehashing.settled()
-    await rotation.close()
-    await keys.close()
-    if (isListening) auditing.audit({ event: 'server.stopped' })
-    await auditing.close(AUDIT_LAST_CHANCE_MS)
-    await store.close()
+    // What was opened last uses what was opened before it.
+    for (const opened of open.reverse()) await opened.close()
   }
   try {
+    return await openAll()
+  } catch (error) {
+    // What is left open would keep the process alive.
+    await close()
+    throw error
+  }
+
+  async function openAll(): Promise<RunningServer> {
+    const keys = await openKeyRings(config.keysDir, config.signingAlgs, log, (event) => services.audit(event))
+    open.push(keys)
+    const store = await openStore(config.store, {
+      waitReplicas: config.waitReplicas,
+      sweeps: worker === undefined || worker.place === 0,
+      onChange: (state, reason) =>
+        log[state === 'reachable' ? 'info' : 'error']({ store: state, reason }, `the store is ${state}`),
+    })
+    open.push(store)
+    let isListening = false
+    const auditing = startAuditing(config, store.audit, log, flushLog)
+    open.push({
+      async close() {
+        if (isListening) auditing.audit({ event: 'server.stopped' })
+        await auditing.close(AUDIT_LAST_CHANCE_MS)
+      },
+    })
+    const rotation = rotateUnattended(config, store, log)
+    open.push(rotation)
+    const metrics = createMetrics()
+    const tracing = findTracing()
+    const timedStore = timeStore(store, metrics)
+    const servedStore = tracing ? traceStore(timedStore, config.store.kind, tracing) : timedStore
+    const passwords = startPasswordHashing(IN_SERVER, worker?.of)
+    const timedHashing = timeHashing(passwords, metrics)
+    const servedHashing = tracing ? traceHashing(timedHashing, tracing) : timedHashing
+    // Untimed: nobody waits for it, and what comes to nothing is nobody's 503.
+    const rehashing = createRehashing(servedStore, passwords)
+    open.push({
+      async close() {
+        await passwords.close()
+        await rehashing.settled()
+      },
+    })
+    // With a core to spare, the event loop goes on while the other one signs.
+    const sign = availableParallelism() > (worker?.of ?? 1) ? signOnPool : signOnThread
+    const services: TokenServices = {
+      store: servedStore,
+      passwords: servedHashing,
+      rehashing,
+      signing: keys.signing,
+      sign: tracing ? traceSigning(sign, tracing) : sign,
+      refreshSecrets: keys.refresh,
+      verifyWebhook: await verifyWebhookOf(config, log),
+      audit: countAudit(auditing.audit, metrics),
+      lookForKeys: keys.lookNow,
+      clientFailures: countThrottle(
+        createFailureThrottle(servedStore, CLIENT_FAILURES, CLIENT_FAILURES_SECONDS),
+        'client_authentication',
+        metrics,
+      ),
+      signInLines: createWaitingLines(),
+      settings: config,
+    }
+    gaugeState(metrics, {
+      store,
+      signing: () => services.signing,
+      signsSince: () => keys.signers.find(({ key }) => key === keys.signing.active)?.since,
+    })
+    const app = await createApp({ services, log, trustProxy: config.trustProxy, metrics, tracing })
+    const management = createManagementApp({ store, readiness, openapi: app.swagger(), metrics }, log)
+    let endPrepared = async () => {}
+    open.push({
+      async close() {
+        const prepared = endPrepared()
+        await app.close()
+        await management.close()
+        await prepared
+      },
+    })
     endPrepared = await prepare(services)
     if (worker) {
       answerPrimary({
@@ -134,28 +155,20 @@ export async function startServer(
     }
     await app.listen({ host: config.host, port: config.port })
     if (!worker) await management.listen({ host: config.managementHost, port: config.managementPort })
-  } catch (error) {
-    await close()
-    throw error
-  }
-  isListening = true
-  auditing.audit({ event: 'server.started', configuration: describeConfig(config) })
-  return {
-    services,
-    url: urlOf(app.server.address()),
-    managementUrl: worker ? undefined : urlOf(management.server.address()),
-    close,
+    isListening = true
+    auditing.audit({ event: 'server.started', configuration: describeConfig(config) })
+    return {
+      services,
+      url: urlOf(app.server.address()),
+      managementUrl: worker ? undefined : urlOf(management.server.address()),
+      close,
+    }
   }
 }
 
-/** Opens one more resource; where that fails, closes those that are open, which would keep the process alive. */
-async function openOrClose<T>(open: () => T, others: readonly { close(): Promise<void> }[]): Promise<T> {
-  try {
-    return open()
-  } catch (error) {
-    for (const other of others) await other.close()
-    throw error
-  }
+/** Something that keeps the process alive. */
+interface Opened {
+  close(): Promise<unknown>
 }
 
 async function verifyWebhookOf(
