@@ -16,7 +16,7 @@ import { SIGNING_ALGS } from '../tokens/signing-key.ts'
  */
 
 /** Ten years, the longest that a session can be configured to live, and an access token's day. */
-const MAX_LIFE_S = 316_224_000
+export const MAX_LIFE_S = 316_224_000
 const MAX_ACCESS_TOKEN_LIFE_S = 86_400
 
 /** Our own trouble, which the client is told may pass. Which record it is stands in the log alone. */
@@ -231,3 +231,34 @@ export async function* allSound<T>(
 }
 
 type ReadOne<T> = () => Promise<T | undefined>
+
+/** The same listing, for whoever goes by what was found: a damaged record is told of, and not thrown. */
+export async function* passingOver<T>(
+  list: AsyncIterable<T>,
+  onDamage: (fault: DamagedRecordError) => void,
+): AsyncGenerator<T> {
+  try {
+    yield* list
+  } catch (error) {
+    if (!(error instanceof DamagedRecordError)) throw error
+    onDamage(error)
+  }
+}
+
+/**
+ * Reads a listing to its end, or as far as `limit`.
+ *
+ * @returns what was found, and the damaged record that was passed over, if any: to be thrown when all else is done.
+ */
+export async function gather<T>(list: AsyncIterable<T>, limit = Number.POSITIVE_INFINITY) {
+  const found: T[] = []
+  let fault: DamagedRecordError | undefined
+  const onDamage = (damage: DamagedRecordError) => {
+    fault = damage
+  }
+  for await (const one of passingOver(list, onDamage)) {
+    found.push(one)
+    if (found.length >= limit) break
+  }
+  return { found, fault: fault as DamagedRecordError | undefined }
+}
