@@ -22,11 +22,15 @@ const MAX_ACCESS_TOKEN_LIFE_S = 86_400
 /** Our own trouble, which the client is told may pass. Which record it is stands in the log alone. */
 export class DamagedRecordError extends UnavailableError {}
 
+/** For what is not made by a hand, by the first word of what it is called. */
+const MENDS: Readonly<Record<string, string>> = {
+  session: 'restore it from a backup, or leave it to its end',
+  attempts: 'it is cleared away by itself, or by pawl user unlock',
+}
+
 /** @param record completes "the record of …". */
 export function damaged(record: string, fault: string): DamagedRecordError {
-  const mend = record.startsWith('session ')
-    ? 'restore it from a backup, or leave it to its end'
-    : 'restore it from a backup, or delete it and make it anew'
+  const mend = MENDS[record.split(' ', 1)[0]!] ?? 'restore it from a backup, or delete it and make it anew'
   const cause = new Error(`the record of ${record} ${fault}; ${mend}`)
   return new DamagedRecordError('A record in the store is damaged', { cause })
 }

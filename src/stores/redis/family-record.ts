@@ -86,7 +86,8 @@ export function viewOf(id: string, reply: string): FamilyView & { readonly appli
   const now = Number(time)
   const record = reply.slice([applied, time, ttl, sub, epoch, claims].join('\n').length + 1)
   // A key is written with its end, but put back with a plain SET it has none. One that has just ended reads -2.
-  if (record !== '' && ttl === '-1') throw damaged(`session ${id}`, 'has no expiry')
+  if (record !== '' && ttl === '-1')
+    throw damaged(`session ${id}`, 'has no expiry, which a plain SET takes away')
   return {
     applied: applied === '1',
     now,
