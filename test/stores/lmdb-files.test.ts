@@ -164,6 +164,7 @@ test('the sweep removes a counter that cannot be read, and leaves a session', as
   const spoilt = { expiresAt: 'never' } as never
   await families.put('a session', spoilt)
   await attempts.put('total', spoilt)
+  await attempts.put('of no window', { expiresAt: 9e300, counters: {} })
   await attempts.put('of this window', { expiresAt: NOW + 1, counters: {} })
   t.equal(await sweepOnce(families, durably, '', NOW), '')
   t.equal(await sweepOnce(attempts, durably, '', NOW, 'removed'), '')

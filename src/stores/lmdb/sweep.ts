@@ -1,10 +1,13 @@
 import type { Database } from 'lmdb'
+import { MAX_LIFE_S } from '../sound-records.ts'
 import type { Databases } from './store.ts'
 import type { Transact } from './writes.ts'
 
 /** How often a part of each database is looked through, and how large a part: a million families take 17 minutes. */
 const INTERVAL_MS = 1000
 const BATCH = 1000
+/** What is to end later than that was not written by us. */
+const LONGEST_MS = 1000 * MAX_LIFE_S
 
 /** What ends by itself. */
 interface Ending {
@@ -78,7 +81,7 @@ export async function sweepOnce(
       const record = database.get(key)
       if (record === undefined) return never
       const end: unknown = record?.expiresAt
-      return Number.isFinite(end) ? (end as number) : endOfDamaged
+      return Number.isFinite(end) && (end as number) - now <= LONGEST_MS ? (end as number) : endOfDamaged
     } catch {
       // It must not keep the sweep from the others.
       return endOfDamaged
