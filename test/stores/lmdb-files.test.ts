@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { open, type RootDatabase } from 'lmdb'
 import { type Test, test } from 'tap'
+import { usernameKey } from '../../src/accounts/user.ts'
 import type { NewFamily } from '../../src/stores/contract.ts'
 import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
@@ -185,6 +186,12 @@ test('what is damaged beside a session keeps nobody out', async (t) => {
     t.equal((await store.families.create(next))?.ended.length, 1, JSON.stringify(index))
     t.strictSame(databases.sessions.get(locator), [next.id], 'and the index is made anew')
   }
+  const name = usernameKey(user.username)
+  await databases.usernames.put(name, 'garbage')
+  await t.rejects(store.users.findByUsername(user.username), { message: /damaged/ })
+  t.equal(await store.users.deleteUnread(user.username), true)
+  t.notOk(databases.users.doesExist(locator))
+  t.equal(await store.users.create(user), 'created')
   const charge = { subject: 'ada', counter: 'failed', limit: 5 }
   await databases.attempts.put('ada', { expiresAt: 'never' } as never)
   await t.rejects(store.attempts.count(charge, 1000), { message: /damaged/ })

@@ -36,6 +36,24 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
     )
   }
 
+  /** Goes by the records where the name itself is damaged. */
+  function ownerOf(name: string): string | undefined {
+    try {
+      return locatorBehind(name)
+    } catch {
+      for (const locator of users.getKeys()) if (isNamed(locator, name)) return locator
+      return undefined
+    }
+  }
+
+  function isNamed(locator: string, name: string): boolean {
+    try {
+      return usernameKey(read(locator)?.username ?? '') === name
+    } catch {
+      return false
+    }
+  }
+
   return {
     async findByUsername(username) {
       usernames.resetReadTxn()
@@ -101,7 +119,7 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
     deleteUnread: (username) =>
       durably(() => {
         const name = usernameKey(username)
-        const locator = locatorBehind(name)
+        const locator = ownerOf(name)
         if (locator === undefined || !users.doesExist(locator)) return false
         void users.remove(locator)
         void sessions.remove(locator)
