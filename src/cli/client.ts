@@ -8,7 +8,8 @@ import {
 } from '../accounts/client.ts'
 import type { AuditEventName } from '../audit/event.ts'
 import { readConfig } from '../config/config.ts'
-import type { Store } from '../stores/contract.ts'
+import type { ClientChange, Store } from '../stores/contract.ts'
+import { gather } from '../stores/sound-records.ts'
 import { createClient } from '../stores/subjects.ts'
 import {
   type Command,
@@ -26,9 +27,12 @@ import { withStore } from './with-store.ts'
 /** Finds a client. @throws {CommandError} when there is none. */
 export async function requireClient(store: Store, clientId: string): Promise<Client> {
   const client = await store.clients.find(clientId)
-  if (!client) throw new CommandError(`There is no client ${JSON.stringify(clientId)}. See: pawl client list`)
+  if (!client) throw noClient(clientId)
   return client
 }
+
+const noClient = (clientId: string) =>
+  new CommandError(`There is no client ${JSON.stringify(clientId)}. See: pawl client list`)
 
 const shown = ({ secretHash: _, epoch: __, ...client }: Client) => client
 
@@ -143,13 +147,11 @@ const list: Command = {
   options: JSON_OPTION,
   async run(args, surroundings) {
     noOperands(args)
-    const clients: Client[] = []
-    await withStore(surroundings, async (store) => {
-      for await (const client of store.clients.list()) clients.push(client)
-    })
+    const { found: clients, fault } = await withStore(surroundings, (store) => gather(store.clients.list()))
     clients.sort((a, b) => a.clientId.localeCompare(b.clientId))
     if (args.values.json) {
       for (const client of clients) surroundings.print(JSON.stringify(shown(client)))
+      if (fault) throw fault
       return 0
     }
     const rows = clients.map((client) => [
@@ -162,6 +164,7 @@ const list: Command = {
     ])
     for (const line of table(['ID', 'TYPE', 'STATE', 'GRANTS', 'SCOPES', 'CREATED'], rows))
       surroundings.print(line)
+    if (fault) throw fault
     return 0
   },
 }
@@ -195,7 +198,7 @@ function oneClient(
   verb: string,
   summary: string,
   event: AuditEventName,
-  act: (store: Store, client: Client) => Promise<unknown>,
+  act: (store: Store, clientId: string) => Promise<unknown>,
   done: string,
 ): Command {
   return {
@@ -206,13 +209,18 @@ function oneClient(
     async run(args, surroundings) {
       const clientId = onlyOperand(args, 'ID')
       await withStore(surroundings, async (store, audit) => {
-        await act(store, await requireClient(store, clientId))
+        await act(store, clientId)
         audit({ event, client_id: clientId })
       })
       surroundings.print(done)
       return 0
     },
   }
+}
+
+const changing = (change: ClientChange) => async (store: Store, clientId: string) => {
+  await requireClient(store, clientId)
+  await store.clients.change(clientId, change)
 }
 
 export const CLIENT_COMMANDS: readonly Command[] = [
@@ -223,14 +231,14 @@ export const CLIENT_COMMANDS: readonly Command[] = [
     'disable',
     'refuse every request of a client; its sessions wait until it is enabled again',
     'client.disabled',
-    (store, client) => store.clients.change(client.clientId, { disabled: true }),
+    changing({ disabled: true }),
     'The client is disabled',
   ),
   oneClient(
     'enable',
     'let a disabled client work again',
     'client.enabled',
-    (store, client) => store.clients.change(client.clientId, { disabled: false }),
+    changing({ disabled: false }),
     'The client may make requests again',
   ),
   rotateSecret,
@@ -238,7 +246,10 @@ export const CLIENT_COMMANDS: readonly Command[] = [
     'delete',
     'delete a client, and end all its sessions',
     'client.deleted',
-    (store, client) => store.clients.delete(client.clientId),
+    // Not read first: a damaged one is deleted so, to be made anew.
+    async (store, clientId) => {
+      if (clientIdFault(clientId) || !(await store.clients.delete(clientId))) throw noClient(clientId)
+    },
     'The client is deleted; all its sessions have ended',
   ),
 ]

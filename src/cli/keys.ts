@@ -320,7 +320,14 @@ async function withLongestIdle(
   const idle =
     ring !== 'refresh'
       ? 0
-      : await withStore(surroundings, ({ clients }) => longestIdle(clients, config.refreshTokenIdleTtl))
+      : await withStore(surroundings, ({ clients }) =>
+          longestIdle(clients, config.refreshTokenIdleTtl, ({ cause }) =>
+            surroundings.tell(
+              `${(cause as Error).message}. How long its sessions live is not known: the secret that retires now is kept ` +
+                'for ten years, unless you retire it with --force',
+            ),
+          ),
+        )
   return ringOptions(config, ring, idle, interval)
 }
 

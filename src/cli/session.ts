@@ -1,6 +1,7 @@
 import type { Client } from '../accounts/client.ts'
 import { type User, userLocator, withoutSessions } from '../accounts/user.ts'
 import type { Store } from '../stores/contract.ts'
+import { DamagedRecordError, gather } from '../stores/sound-records.ts'
 import type { Family } from '../tokens/family.ts'
 import { isFamilyId } from '../tokens/refresh-token.ts'
 import { requireClient } from './client.ts'
@@ -31,11 +32,12 @@ const list: Command = {
       throw new UsageError('give --user NAME or --client ID')
     if (!/^[1-9]\d{0,6}$/.test(String(given))) throw new UsageError('--limit takes a number from 1 on')
     const limit = Number(given)
-    const sessions = await withStore(surroundings, (store) =>
+    const { sessions, fault } = await withStore(surroundings, (store) =>
       typeof user === 'string' ? ofUser(store, user, limit) : ofClient(store, String(client), limit),
     )
     if (args.values.json) {
       for (const session of sessions) surroundings.print(JSON.stringify(session))
+      if (fault) throw fault
       return 0
     }
     const rows = sessions.map((session) => [
@@ -50,39 +52,55 @@ const list: Command = {
     ])
     const header = ['ID', 'CLIENT', 'STATE', 'CREATED', 'LAST USED', 'GEN', 'NETWORK', 'AGENT']
     for (const line of table(header, rows)) surroundings.print(line)
+    if (fault) throw fault
     return 0
   },
 }
 
 async function ofUser(store: Store, username: string, limit: number) {
   const user = await requireUser(store, username)
-  const families = await store.families.listOfUser(userLocator(user.sub), limit)
-  const clients = new Map<string, Client | undefined>()
-  for (const { clientId } of families) {
-    if (!clients.has(clientId)) clients.set(clientId, await store.clients.find(clientId))
+  let fault: DamagedRecordError | undefined
+  const onDamage = (damage: DamagedRecordError) => {
+    fault ??= damage
+    return 'damaged' as const
   }
-  return families.map((family) => shown(family, user, clients.get(family.clientId)))
+  const families = await store.families.listOfUser(userLocator(user.sub), limit, onDamage)
+  const clients = new Map<string, Client | 'damaged' | undefined>()
+  for (const { clientId } of families) {
+    if (clients.has(clientId)) continue
+    const client = store.clients.find(clientId).catch((error: unknown) => {
+      if (!(error instanceof DamagedRecordError)) throw error
+      return onDamage(error)
+    })
+    clients.set(clientId, await client)
+  }
+  return { sessions: families.map((family) => shown(family, user, clients.get(family.clientId))), fault }
 }
 
 async function ofClient(store: Store, clientId: string, limit: number) {
   const client = await requireClient(store, clientId)
-  const sessions: ReturnType<typeof shown>[] = []
-  for await (const { family, user } of store.families.listOfClient(clientId)) {
-    sessions.push({ ...(user && { sub: user.sub }), ...shown(family, user, client) })
-    if (sessions.length === limit) break
-  }
-  return sessions
+  const { found, fault } = await gather(store.families.listOfClient(clientId), limit)
+  const sessions = found.map(({ family, user }) => ({
+    ...(user && { sub: user.sub }),
+    ...shown(family, user, client),
+  }))
+  return { sessions, fault }
 }
 
-function shown(family: Family, user: Pick<User, 'epoch'> | undefined, client: Client | undefined) {
+function shown(
+  family: Family,
+  user: Pick<User, 'epoch'> | undefined,
+  client: Client | 'damaged' | undefined,
+) {
   const ended =
     family.revoked?.reason ??
     (family.userEpoch !== user?.epoch ? 'user' : undefined) ??
-    (family.clientEpoch !== client?.epoch ? 'client' : undefined)
+    (client !== 'damaged' && family.clientEpoch !== client?.epoch ? 'client' : undefined)
+  const living = client === 'damaged' ? 'unknown (its client is damaged)' : 'active'
   return {
     id: family.id,
     client_id: family.clientId,
-    state: ended === undefined ? 'active' : `revoked (${ended})`,
+    state: ended === undefined ? living : `revoked (${ended})`,
     created: time(family.createdAt),
     last_used: time(family.rotatedAt),
     expires: time(family.expiresAt),
@@ -113,7 +131,7 @@ const revoke: Command = {
     const id = user === undefined && client === undefined && !all ? onlyOperand(args, 'ID') : undefined
     if (id !== undefined && !isFamilyId(id))
       throw new UsageError('the ID is no session id: 32 characters, as in session list')
-    const said = await withStore(surroundings, async (store, audit) => {
+    const { said, fault } = await withStore(surroundings, async (store, audit) => {
       const revoked = (
         whose: { sid: string } | { sub: string } | { client_id: string } | Record<never, never>,
       ) => audit({ event: 'session.revoked', actor: 'operator', reason: 'operator', ...whose })
@@ -121,26 +139,28 @@ const revoke: Command = {
         const found = await requireUser(store, user)
         await store.users.change(found.sub, withoutSessions(found))
         revoked({ sub: found.sub })
-        return 'Every session of the user has ended'
+        return { said: 'Every session of the user has ended' }
       }
       if (typeof client === 'string') {
         const found = await requireClient(store, client)
         await store.clients.change(client, withoutSessions(found))
         revoked({ client_id: client })
-        return 'Every session of the client has ended'
+        return { said: 'Every session of the client has ended' }
       }
       if (all) {
-        const ended = await endAll(store)
+        const { ended, fault } = await endAll(store)
         revoked({})
-        return `Every session has ended, of ${ended} clients`
+        const whose = fault ? `of ${ended} clients has ended` : `has ended, of ${ended} clients`
+        return { said: `Every session ${whose}`, fault }
       }
       const outcome = await store.families.revoke(id!, 'operator')
       if (outcome === 'gone') throw new CommandError('There is no such session; it may have expired')
-      if (outcome === 'already_revoked') return 'The session had been revoked before'
+      if (outcome === 'already_revoked') return { said: 'The session had been revoked before' }
       revoked({ sid: id! })
-      return 'The session has ended'
+      return { said: 'The session has ended' }
     })
     surroundings.print(said)
+    if (fault) throw fault
     return 0
   },
 }
@@ -148,15 +168,17 @@ const revoke: Command = {
 /** Clients changed at once: on Redis each change waits until every server goes by it. */
 const CHANGED_AT_ONCE = 500
 
-/** Moves every client on to another epoch. @returns how many clients there are. */
-async function endAll(store: Store): Promise<number> {
-  const clients: Client[] = []
-  for await (const client of store.clients.list()) clients.push(client)
+/**
+ * Moves every client on to another epoch. @returns how many there are, and a damaged one, whose sessions are refused as
+ * long as it is damaged.
+ */
+async function endAll(store: Store) {
+  const { found: clients, fault } = await gather(store.clients.list())
   for (let at = 0; at < clients.length; at += CHANGED_AT_ONCE) {
     const some = clients.slice(at, at + CHANGED_AT_ONCE)
     await Promise.all(some.map((client) => store.clients.change(client.clientId, withoutSessions(client))))
   }
-  return clients.length
+  return { ended: clients.length, fault }
 }
 
 export const SESSION_COMMANDS: readonly Command[] = [list, revoke]

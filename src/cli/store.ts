@@ -6,6 +6,7 @@ import { type User, userLocator } from '../accounts/user.ts'
 import { readConfig, textOf } from '../config/config.ts'
 import type { ClientStore, FamilyStore, Store, UserStore } from '../stores/contract.ts'
 import { parseStoreUrl, redactStoreUrl, type StoreLocation } from '../stores/location.ts'
+import { DamagedRecordError, passingOver } from '../stores/sound-records.ts'
 import { type Command, CommandError, JSON_OPTION, noOperands, UsageError } from './command.ts'
 import { openReachable, withStore } from './with-store.ts'
 
@@ -24,8 +25,8 @@ const copy: Command = {
     'by others; or of --to. Make it while the servers run, stop them, make it again, which brings what is there up to date,\n' +
     'point STORE_URL at the new store, keep KEYS_DIR, and start. Without the second copy a sign-in, a revocation or an account\n' +
     'change in between is lost; a session that was only refreshed goes on, because its client holds the proof. Sessions that\n' +
-    'are further on there stay as they are. Nothing is deleted there: what is there and not here is said, and the exit code is\n' +
-    'then 1. What only counts or reports is not copied: failed sign-ins, the networks that accounts are known from, audit events.',
+    'are further on there stay as they are. Nothing is deleted there. What is there and not here is said, as is a damaged record,\n' +
+    'which is not copied; the exit code is then 1. What only counts or reports is not copied: failed sign-ins, the networks that accounts are known from, audit events.',
   options: { to: { type: 'string', value: 'STORE_URL', help: 'the other store' }, ...JSON_OPTION },
   async run(args, surroundings) {
     noOperands(args)
@@ -79,21 +80,30 @@ interface Count {
 async function copyAll(source: Store, target: Store, tell: (line: string) => void): Promise<Count> {
   const count: Count = { clients: 0, users: 0, sessions: 0, unchanged: 0, clashes: [] }
   let told = performance.now()
-  for await (const client of source.clients.list()) {
-    if (await copyClient(client, target.clients)) count.clients += 1
-    else count.unchanged += 1
+  const here = damageTeller('here', count.clashes)
+  const there = damageTeller('there', count.clashes)
+  for await (const client of passingOver(source.clients.list(), here)) {
+    const outcome = await passOver(copyClient(client, target.clients), there)
+    if (outcome !== undefined) count[outcome ? 'clients' : 'unchanged'] += 1
   }
-  for await (const users of batchesOf(source.users.list())) {
-    const outcomes = await copyUsers(users, target.users)
+  for await (const users of batchesOf(passingOver(source.users.list(), here))) {
+    const outcomes = await copyUsers(users, target.users, there)
     await Promise.all(
       users.map(async (user, i) => {
         const outcome = outcomes[i]
+        if (outcome === undefined) return
         if (outcome === 'clash') {
           count.clashes.push(`${JSON.stringify(user.username)} is another user there: not copied`)
           return
         }
         count[outcome === 'copied' ? 'users' : 'unchanged'] += 1
-        const sessions = await copySessions(userLocator(user.sub), source.families, target.families)
+        const sessions = await copySessions(
+          userLocator(user.sub),
+          source.families,
+          target.families,
+          here,
+          there,
+        )
         count.sessions += sessions.copied
         count.unchanged += sessions.unchanged
         if (sessions.copied + sessions.unchanged >= MAX_SESSIONS) {
@@ -108,37 +118,80 @@ async function copyAll(source: Store, target: Store, tell: (line: string) => voi
       tell(`${count.users} users and ${count.sessions} sessions so far`)
     }
   }
-  await findStrangers(source, target, count)
+  await findStrangers(source, target, count, there)
   return count
 }
 
+type OnDamage = (fault: DamagedRecordError) => void
+
+/** Says of each damaged record once that it is there, and not copied. */
+function damageTeller(where: string, clashes: string[]): OnDamage {
+  const told = new Set<string>()
+  return ({ cause }) => {
+    const line = `Damaged ${where}, not copied: ${(cause as Error).message}`
+    if (told.has(line)) return
+    told.add(line)
+    clashes.push(line)
+  }
+}
+
+/** @returns `undefined` where a damaged record is in the way. */
+function passOver<T>(work: Promise<T>, onDamage: OnDamage): Promise<T | undefined> {
+  return work.catch((error: unknown) => {
+    if (!(error instanceof DamagedRecordError)) throw error
+    onDamage(error)
+    return undefined
+  })
+}
+
+/** A damaged record is there, too. */
+async function isThere(found: Promise<unknown>): Promise<boolean> {
+  let isDamaged = false
+  const onDamage = () => {
+    isDamaged = true
+  }
+  return (await passOver(found, onDamage)) !== undefined || isDamaged
+}
+
 /** What was deleted here since an earlier copy lives on there; whether it should is not for a copy to say. */
-async function findStrangers(source: Store, target: Store, { clashes }: Count): Promise<void> {
-  for await (const { clientId } of target.clients.list()) {
-    if (!(await source.clients.find(clientId))) {
+async function findStrangers(
+  source: Store,
+  target: Store,
+  { clashes }: Count,
+  there: OnDamage,
+): Promise<void> {
+  for await (const { clientId } of passingOver(target.clients.list(), there)) {
+    if (!(await isThere(source.clients.find(clientId)))) {
       clashes.push(`The client ${JSON.stringify(clientId)} is there and not here: left alone`)
     }
   }
-  for await (const users of batchesOf(target.users.list())) {
-    const here = await Promise.all(users.map(({ sub }) => source.users.find(sub)))
+  for await (const users of batchesOf(passingOver(target.users.list(), there))) {
+    const here = await Promise.all(users.map(({ sub }) => isThere(source.users.find(sub))))
     for (const [i, { username }] of users.entries()) {
       if (!here[i]) clashes.push(`The user ${JSON.stringify(username)} is there and not here: left alone`)
     }
   }
 }
 
-async function copySessions(locator: string, from: FamilyStore, to: FamilyStore) {
+async function copySessions(
+  locator: string,
+  from: FamilyStore,
+  to: FamilyStore,
+  here: OnDamage,
+  there: OnDamage,
+) {
   const count = { copied: 0, unchanged: 0 }
   const copied = new Set<string>()
-  for (const family of await from.listOfUser(locator, MAX_SESSIONS)) {
-    count[(await to.adopt(family)) ? 'copied' : 'unchanged'] += 1
+  for (const family of await from.listOfUser(locator, MAX_SESSIONS, here)) {
+    const outcome = await passOver(to.adopt(family), there)
+    if (outcome !== undefined) count[outcome ? 'copied' : 'unchanged'] += 1
     copied.add(family.id)
   }
   // A session that was ended may not be listed any more, and was alive at an earlier copy.
-  for (const { id, revoked } of await to.listOfUser(locator, MAX_SESSIONS)) {
+  for (const { id, revoked } of await to.listOfUser(locator, MAX_SESSIONS, there)) {
     if (copied.has(id) || revoked) continue
-    const { family } = await from.look(id)
-    if (family?.revoked) await to.revoke(id, family.revoked.reason)
+    const view = await passOver(from.look(id), here)
+    if (view?.family?.revoked) await to.revoke(id, view.family.revoked.reason)
   }
   return count
 }
@@ -164,11 +217,28 @@ async function copyClient(client: Client, clients: ClientStore): Promise<boolean
 
 type Outcome = 'copied' | 'unchanged' | 'clash'
 
-async function copyUsers(all: readonly User[], users: UserStore): Promise<Outcome[]> {
-  const creations = await users.createMany(all)
+async function copyUsers(
+  all: readonly User[],
+  users: UserStore,
+  there: OnDamage,
+): Promise<(Outcome | undefined)[]> {
+  // One by one it is known which of them it is.
+  const apart = async () => {
+    const outcomes: (Outcome | undefined)[] = []
+    for (const user of all) outcomes.push(await passOver(copyUser(user, users), there))
+    return outcomes
+  }
+  const creations = await passOver(users.createMany(all), () => undefined)
+  if (!creations) return apart()
   return Promise.all(
-    all.map(async (user, i) => (creations[i] === 'created' ? 'copied' : updateUser(user, users))),
+    all.map((user, i) =>
+      creations[i] === 'created' ? ('copied' as const) : passOver(updateUser(user, users), there),
+    ),
   )
+}
+
+async function copyUser(user: User, users: UserStore): Promise<Outcome> {
+  return (await users.create(user)) === 'created' ? 'copied' : updateUser(user, users)
 }
 
 async function updateUser(user: User, users: UserStore): Promise<Outcome> {

@@ -1,4 +1,5 @@
 import type { User } from '../accounts/user.ts'
+import { type DamagedRecordError, passingOver } from '../stores/sound-records.ts'
 import { type Arguments, type Command, JSON_OPTION, noOperands, UsageError } from './command.ts'
 import { table, time } from './table.ts'
 import { withStore } from './with-store.ts'
@@ -26,14 +27,19 @@ export const USER_LIST: Command = {
     const { after } = args.values
     const limit = limitOf(args)
     const print = args.values.json ? printJson : printTable
+    let fault: DamagedRecordError | undefined
+    const onDamage = (damage: DamagedRecordError) => {
+      fault = damage
+    }
     await withStore(surroundings, async (store) => {
-      const users = store.users.list()
+      const users = passingOver(store.users.list(), onDamage)
       if (limit === undefined && after === undefined) {
         for await (const { some, hasHeader } of sortedIfFew(users)) print(some, hasHeader, surroundings.print)
       } else {
         print(await page(users, limit ?? MAX_SORTED, String(after ?? '')), true, surroundings.print)
       }
     })
+    if (fault) throw fault
     return 0
   },
 }

@@ -5,6 +5,7 @@ import type { AuditEventName } from '../audit/event.ts'
 import { readConfig } from '../config/config.ts'
 import { accountSubject } from '../grants/sign-in-budgets.ts'
 import type { Store } from '../stores/contract.ts'
+import { DamagedRecordError } from '../stores/sound-records.ts'
 import {
   type Arguments,
   type Command,
@@ -178,13 +179,18 @@ const USER_SHOW: Command = {
 /** What begins the stored text: `argon2id`, `2b` for bcrypt, … */
 const kindOf = (passwordHash: string) => passwordHash.split('$')[1] ?? ''
 
-/** A command that does one thing to one user. */
+/**
+ * A command that does one thing to one user.
+ *
+ * @param actUnread what it does where the record is damaged. Without it the command fails and says so.
+ */
 function oneUser(
   verb: string,
   summary: string,
   event: AuditEventName,
   act: (store: Store, user: User) => Promise<unknown>,
   done: string,
+  actUnread?: (store: Store, username: string) => Promise<boolean>,
 ): Command {
   return {
     name: `user ${verb}`,
@@ -194,9 +200,14 @@ function oneUser(
     async run(args, surroundings) {
       const username = onlyOperand(args, 'NAME')
       await withStore(surroundings, async (store, audit) => {
-        const user = await requireUser(store, username)
-        await act(store, user)
-        audit({ event, sub: user.sub })
+        try {
+          const user = await requireUser(store, username)
+          await act(store, user)
+          audit({ event, sub: user.sub })
+        } catch (error) {
+          if (!(error instanceof DamagedRecordError && (await actUnread?.(store, username)))) throw error
+          audit({ event })
+        }
       })
       surroundings.print(done)
       return 0
@@ -216,8 +227,11 @@ const unlock: Command = {
     const username = onlyOperand(args, 'NAME')
     const wasCounted = await withStore(surroundings, async (store, audit) => {
       const forgotten = await store.attempts.forget(accountSubject(username))
-      const user = await store.users.findByUsername(username)
-      if (forgotten) audit({ event: 'user.unlocked', ...(user && { sub: user.sub }) })
+      if (forgotten) {
+        // Who it is stands in the trail, where there is somebody of that name.
+        const user = await store.users.findByUsername(username).catch(() => undefined)
+        audit({ event: 'user.unlocked', ...(user && { sub: user.sub }) })
+      }
       return forgotten
     })
     surroundings.print(
@@ -257,5 +271,6 @@ export const USER_COMMANDS: readonly Command[] = [
     'user.deleted',
     (store, user) => store.users.delete(user),
     'The user is deleted; every session has ended',
+    (store, username) => store.users.deleteUnread(username),
   ),
 ]

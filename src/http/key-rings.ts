@@ -61,7 +61,13 @@ export function rotateUnattended(
   return keepRotating({
     folder: keysDir,
     interval: keyRotationInterval,
-    longestIdle: () => longestIdle(store.clients, refreshTokenIdleTtl),
+    longestIdle: () =>
+      longestIdle(store.clients, refreshTokenIdleTtl, ({ cause }) =>
+        log.error(
+          { reason: (cause as Error).message },
+          'a client is damaged: the active refresh-token secret will be kept for ten years when it retires',
+        ),
+      ),
     onFault: ({ message }) =>
       log.error({ reason: message }, 'the keys could not be rotated; it is tried again'),
   })

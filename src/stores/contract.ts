@@ -2,6 +2,7 @@ import type { Client } from '../accounts/client.ts'
 import type { User } from '../accounts/user.ts'
 import type { AuditTrail } from '../audit/trail.ts'
 import type { Family, Lockstep, RevocationReason, Sender } from '../tokens/family.ts'
+import type { DamagedRecordError } from './sound-records.ts'
 
 /**
  * What the server asks of a store: the verbs of its own domain, no connection and no transaction.
@@ -36,9 +37,9 @@ export interface ClientStore {
   create(client: Client): Promise<boolean>
   /** Replaces the named members; resolves when every server goes by them. @returns false when there is no such client. */
   change(clientId: string, change: ClientChange): Promise<boolean>
-  /** Resolves when every server knows. @returns false when there was no such client. */
+  /** Resolves when every server knows. Takes a damaged record, too. @returns false when there was no such client. */
   delete(clientId: string): Promise<boolean>
-  /** In no particular order. */
+  /** In no particular order. A damaged record is thrown of at the end, when all others were listed. */
   list(): AsyncIterable<Client>
 }
 
@@ -83,7 +84,12 @@ export interface UserStore {
   ): Promise<'renamed' | 'username_taken' | 'gone'>
   /** Ends every session of the user with the same write. @returns false when there was no such user. */
   delete(user: User): Promise<boolean>
-  /** In no particular order. */
+  /**
+   * Deletes the user of this name and ends every session of the user, without reading the record: for one that is
+   * damaged. @returns false when there was no such user.
+   */
+  deleteUnread(username: string): Promise<boolean>
+  /** In no particular order. A damaged record is thrown of at the end, when all others were listed. */
   list(): AsyncIterable<User>
 }
 
@@ -178,8 +184,16 @@ export interface FamilyStore {
    */
   adopt(family: Family): Promise<boolean>
 
-  /** The families of the user at this locator, revoked ones too, the most recently used first; at most `limit`. */
-  listOfUser(locator: string, limit: number): Promise<Family[]>
+  /**
+   * The families of the user at this locator, revoked ones too, the most recently used first; at most `limit`.
+   *
+   * @param onDamage told of a record that is damaged; without it that is thrown, and nothing is listed.
+   */
+  listOfUser(
+    locator: string,
+    limit: number,
+    onDamage?: (fault: DamagedRecordError) => void,
+  ): Promise<Family[]>
 
   /**
    * About how many families there are, ended ones that are not cleared away yet included. Costs the same for one as for
@@ -187,7 +201,10 @@ export interface FamilyStore {
    */
   count(): Promise<number>
 
-  /** The families of the client, revoked ones too, in no particular order. Walks every family of the store. */
+  /**
+   * The families of the client, revoked ones too, in no particular order. Walks every family of the store. A damaged record
+   * is thrown of at the end, when all others were listed.
+   */
   listOfClient(clientId: string): AsyncIterable<FamilyView & { readonly family: Family }>
 }
 
@@ -241,7 +258,7 @@ export interface AttemptStore {
   settle(charges: readonly Charge[], outcome: 'failed' | 'given_back', batch?: Batch): Promise<void>
   /** Charges a failure that has happened, as far as there is room for it. @returns the refusal where there is none. */
   count(charge: Charge, windowMs: number): Promise<Refusal | undefined>
-  /** Empties all counters of the subject. @returns false when there was nothing in them. */
+  /** Empties all counters of the subject, damaged ones too. @returns false when there was nothing in them. */
   forget(subject: string): Promise<boolean>
 }
 

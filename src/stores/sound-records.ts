@@ -16,17 +16,21 @@ import { SIGNING_ALGS } from '../tokens/signing-key.ts'
  */
 
 /** Ten years, the longest that a session can be configured to live, and an access token's day. */
-const MAX_LIFE_S = 316_224_000
+export const MAX_LIFE_S = 316_224_000
 const MAX_ACCESS_TOKEN_LIFE_S = 86_400
 
 /** Our own trouble, which the client is told may pass. Which record it is stands in the log alone. */
 export class DamagedRecordError extends UnavailableError {}
 
+/** For what is not made by a hand, by the first word of what it is called. */
+const MENDS: Readonly<Record<string, string>> = {
+  session: 'restore it from a backup, or leave it to its end',
+  attempts: 'it is cleared away by itself, or by pawl user unlock',
+}
+
 /** @param record completes "the record of …". */
 export function damaged(record: string, fault: string): DamagedRecordError {
-  const mend = record.startsWith('session ')
-    ? 'restore it from a backup, or leave it to its end'
-    : 'restore it from a backup, or delete it and make it anew'
+  const mend = MENDS[record.split(' ', 1)[0]!] ?? 'restore it from a backup, or delete it and make it anew'
   const cause = new Error(`the record of ${record} ${fault}; ${mend}`)
   return new DamagedRecordError('A record in the store is damaged', { cause })
 }
@@ -231,3 +235,34 @@ export async function* allSound<T>(
 }
 
 type ReadOne<T> = () => Promise<T | undefined>
+
+/** The same listing, for whoever goes by what was found: a damaged record is told of, and not thrown. */
+export async function* passingOver<T>(
+  list: AsyncIterable<T>,
+  onDamage: (fault: DamagedRecordError) => void,
+): AsyncGenerator<T> {
+  try {
+    yield* list
+  } catch (error) {
+    if (!(error instanceof DamagedRecordError)) throw error
+    onDamage(error)
+  }
+}
+
+/**
+ * Reads a listing to its end, or as far as `limit`.
+ *
+ * @returns what was found, and the damaged record that was passed over, if any: to be thrown when all else is done.
+ */
+export async function gather<T>(list: AsyncIterable<T>, limit = Number.POSITIVE_INFINITY) {
+  const found: T[] = []
+  let fault: DamagedRecordError | undefined
+  const onDamage = (damage: DamagedRecordError) => {
+    fault = damage
+  }
+  for await (const one of passingOver(list, onDamage)) {
+    found.push(one)
+    if (found.length >= limit) break
+  }
+  return { found, fault: fault as DamagedRecordError | undefined }
+}

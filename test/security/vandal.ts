@@ -92,6 +92,10 @@ function ofRedis(redis: RedisServer): Vandal {
         else await client.hset(key, 'x', 'x')
       })
     }
+    if (end > 0) {
+      const name = `${type} ${key}: no end`
+      damages.push({ name, isSwap: false, isLoss: false, do: () => client.persist(key) })
+    }
     add('gone', () => client.del(key), { isLoss: true })
     for (const other of others) {
       if (other === key || (await client.type(other)) !== type) continue

@@ -2,6 +2,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { aroundStore } from '../../src/stores/around-store.ts'
 import { openStore } from '../../src/stores/open-store.ts'
+import { startRedis } from '../support/redis.ts'
+import { openHandle } from './handles.ts'
 import { someClient } from './records.ts'
 
 t.test('every verb of a store is stood around, and still does what it did', async (t) => {
@@ -26,4 +28,14 @@ t.test('every verb of a store is stood around, and still does what it did', asyn
 
   const failing = aroundStore(store, async () => Promise.reject(new Error('in between')))
   await t.rejects(failing.users.findByUsername('ada'), { message: 'in between' })
+})
+
+t.test('what answers bit by bit does so on either store', async (t) => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  for (const url of [redis.url, `lmdb:${join(t.testdir(), 'data')}`]) {
+    const { clients, users, families } = aroundStore(await openHandle(t, url), (_, question) => question())
+    for (const listing of [clients.list(), users.list(), families.listOfClient('web')])
+      for await (const one of listing) t.fail('there is nothing', { one })
+  }
 })

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { open, type RootDatabase } from 'lmdb'
 import { type Test, test } from 'tap'
+import { usernameKey } from '../../src/accounts/user.ts'
 import type { NewFamily } from '../../src/stores/contract.ts'
 import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
@@ -156,6 +157,59 @@ test('a family whose end was moved meanwhile stays', async (t) => {
   const sweep = sweepOnce(databases.families, durably, '', NOW)
   await Promise.all([renewed, sweep])
   t.ok(databases.families.doesExist(ended.id))
+})
+
+test('the sweep removes a counter that cannot be read, and leaves a session', async (t) => {
+  const { databases, durably } = openRaw(t, t.testdir())
+  const { families, attempts } = databases
+  const spoilt = { expiresAt: 'never' } as never
+  await families.put('a session', spoilt)
+  await attempts.put('total', spoilt)
+  await attempts.put('of no window', { expiresAt: 9e300, counters: {} })
+  await attempts.put('of this window', { expiresAt: NOW + 1, counters: {} })
+  t.equal(await sweepOnce(families, durably, '', NOW), '')
+  t.equal(await sweepOnce(attempts, durably, '', NOW, 'removed'), '')
+  t.strictSame([...families.getKeys()], ['a session'])
+  t.strictSame([...attempts.getKeys()], ['of this window'])
+})
+
+test('what is damaged beside a session keeps nobody out', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { databases } = openRaw(t, folder)
+  const { user, begun } = await signedIn(store)
+  const locator = begun.id.slice(0, 12)
+  for (const index of ['garbage', [1, null], { a: 1 }, [someFamily(someUser()).id]]) {
+    await databases.sessions.put(locator, index as never)
+    const next = someFamily(user, { maxSessions: 1 })
+    t.equal((await store.families.create(next))?.ended.length, 1, JSON.stringify(index))
+    t.strictSame(databases.sessions.get(locator), [next.id], 'and the index is made anew')
+  }
+  const name = usernameKey(user.username)
+  await databases.usernames.put(name, 'garbage')
+  await t.rejects(store.users.findByUsername(user.username), { message: /damaged/ })
+  t.equal(await store.users.deleteUnread(user.username), true)
+  t.notOk(databases.users.doesExist(locator))
+  t.equal(await store.users.create(user), 'created')
+  const charge = { subject: 'ada', counter: 'failed', limit: 5 }
+  await databases.attempts.put('ada', { expiresAt: 'never' } as never)
+  await t.rejects(store.attempts.count(charge, 1000), { message: /damaged/ })
+  t.equal(await store.attempts.forget('ada'), true)
+  t.equal(await store.attempts.count(charge, 1000), undefined)
+})
+
+test('no refresh is before the sign-in, whatever the clock says', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { databases } = openRaw(t, folder)
+  const { begun } = await signedIn(store)
+  const createdAt = Date.now() + 60_000
+  const family = { ...familyIn(await store.families.look(begun.id)), createdAt, rotatedAt: createdAt }
+  await databases.families.put(begun.id, family)
+  t.equal((await store.families.advance(turn(begun, 0))).applied, true)
+  t.equal(familyIn(await store.families.look(begun.id)).rotatedAt, createdAt)
 })
 
 test('without room on the disk nothing is written, and what is there can be read', async (t) => {

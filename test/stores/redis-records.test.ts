@@ -8,7 +8,7 @@ import { UnavailableError } from '../../src/oauth/errors.ts'
 import { NO_LOCKSTEP } from '../../src/tokens/family.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { openHandle } from './handles.ts'
-import { familyIn, signedIn, someClient, someFamily, someUser, turn } from './records.ts'
+import { atFirst, familyIn, signedIn, someClient, someFamily, someUser, turn } from './records.ts'
 
 const DOCUMENT = readFileSync(new URL('../../../docs/storage.md', import.meta.url), 'utf8')
 
@@ -234,6 +234,69 @@ test('what the script would move and nobody can read is where it was', async (t)
   }
   await redis.cli('HSET', user, 'claims', claims)
   t.equal((await store.families.advance(turn(begun, 0))).applied, true)
+})
+
+test('a record without an expiry is damaged, and not gone', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  // As a backup is put back by a plain SET.
+  await redis.cli('PERSIST', keyOf(begun))
+  for (const ask of [() => store.families.look(begun.id), () => store.families.advance(turn(begun, 0))])
+    await t.rejects(ask(), { cause: { message: /has no expiry/ } })
+  await redis.cli('PEXPIRE', keyOf(begun), '60000')
+  t.equal((await store.families.advance(turn(begun, 0))).applied, true)
+})
+
+test('a damaged session keeps its user neither from signing in nor from the list of the others', async (t) => {
+  const { redis, store } = await begin(t)
+  const { user, begun: other } = await signedIn(store)
+  const spoilt = someFamily(user)
+  await store.families.create(spoilt)
+  const key = keyOf(spoilt)
+  const ways = [
+    ['SET', key, 'x'],
+    ['SET', key, '0 0\n\n\nweb 9e300 nan zz zz\n\n'],
+    ['RPUSH', key, 'x'],
+  ]
+  for (const way of ways) {
+    await redis.cli('DEL', key)
+    await redis.cli(...(way as [string, ...string[]]))
+    const faults: unknown[] = []
+    const listed = await store.families.listOfUser(other.id.slice(0, 12), 10, (fault) => faults.push(fault))
+    t.ok(
+      listed.some(({ id }) => id === other.id),
+      way.join(' '),
+    )
+    t.equal(faults.length, 1)
+    const ofClient: string[] = []
+    const walk = async () => {
+      for await (const { family } of store.families.listOfClient('web')) ofClient.push(family.id)
+    }
+    await t.rejects(walk(), UnavailableError)
+    t.ok(ofClient.includes(other.id))
+    t.ok(await store.families.create(someFamily(user, { maxSessions: 50 })), 'with room')
+  }
+  for (const way of ways) {
+    await redis.cli('DEL', key)
+    await redis.cli(...(way as [string, ...string[]]))
+    await redis.cli(
+      'ZADD',
+      `pawl:s:{${other.id.slice(0, 12)}}`,
+      String(Date.now() + 60_000),
+      spoilt.id.slice(12),
+    )
+    const next = someFamily(user, { maxSessions: 1 })
+    t.ok(await store.families.create(next), 'and at the cap')
+  }
+})
+
+test('a record from before, that was refreshed under a clock set back, can be taken over', async (t) => {
+  const { store } = await begin(t)
+  const user = someUser()
+  await store.users.create(user)
+  const family = atFirst(someFamily(user), Date.now())
+  t.equal(await store.families.adopt({ ...family, rotatedAt: family.createdAt - 5000 }), true)
+  t.equal(familyIn(await store.families.look(family.id)).rotatedAt, family.createdAt)
 })
 
 test('a family is small, however often it is turned', async (t) => {

@@ -52,6 +52,15 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
     return record && now < record.expiresAt ? record : undefined
   }
 
+  /** What is damaged counts against the subject as well: every attempt is refused for it. */
+  function isCounted(subject: string): boolean {
+    try {
+      return current(subject, Date.now()) !== undefined
+    } catch {
+      return true
+    }
+  }
+
   function countOf({ subject, counter }: Charge, now: number): Count {
     const count = current(subject, now)?.counters[counter] ?? EMPTY
     return { ...count, pending: count.pending.map((one) => (now < one.until ? one : { ...one, count: 0 })) }
@@ -125,7 +134,7 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
 
     forget: (subject) =>
       committed(() => {
-        const wasThere = current(subject, Date.now()) !== undefined
+        const wasThere = isCounted(subject)
         void attempts.remove(subject)
         return wasThere
       }),

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Family, NO_LOCKSTEP } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore, FamilyView, NewFamily } from '../contract.ts'
-import { readSound, soundFamily, soundUser } from '../sound-records.ts'
+import { allSound, gather, readSound, soundFamily, soundUser } from '../sound-records.ts'
 import type { Databases } from './store.ts'
 import type { Writes } from './writes.ts'
 
@@ -46,11 +46,42 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
   // Ids begin with the locator, and `~` sorts after every base64url character.
   const rangeOf = (locator: string) => ({ start: locator, end: `${locator}~` })
 
-  function* allOfUser(locator: string): Iterable<Family> {
-    for (const id of families.getKeys(rangeOf(locator))) {
-      const family = read(id)
-      if (family) yield family
+  function* readsOfUser(locator: string) {
+    for (const id of families.getKeys(rangeOf(locator))) yield [async () => read(id)]
+  }
+
+  async function* readsOfClient(clientId: string) {
+    let walked = 0
+    for (const id of families.getKeys()) {
+      walked += 1
+      // The others want a turn, too.
+      if (walked % WALK_BATCH === 0) await nextTurn()
+      if (mayBeOf(id, clientId)) yield [async () => viewOfFamily(id)]
     }
+  }
+
+  /** What cannot be read may be anybody's, and is told of by whoever reads it next. */
+  function mayBeOf(id: string, clientId: string): boolean {
+    try {
+      return read(id)?.clientId === clientId
+    } catch {
+      return true
+    }
+  }
+
+  function viewOfFamily(id: string) {
+    const { family, ...others } = view(id)
+    return family && { ...others, family }
+  }
+
+  /** The sessions that are counted, damaged ones too. An index that is damaged is made anew. */
+  function countedOf(locator: string): readonly string[] {
+    try {
+      const ids: unknown = sessions.get(locator)
+      const isItsOwn = (id: unknown) => typeof id === 'string' && id.startsWith(locator)
+      if (Array.isArray(ids) && ids.every(isItsOwn)) return ids
+    } catch {}
+    return [...families.getKeys(rangeOf(locator))]
   }
 
   /** Makes room for one more session. Who was counted before is listed, so that nothing that has ended is read again. */
@@ -62,8 +93,7 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
       if (sessions.doesExist(locator)) void sessions.remove(locator)
       return []
     }
-    const ids = sessions.get(locator) ?? [...families.getKeys(rangeOf(locator))]
-    const listed = ids.map(readable)
+    const listed = countedOf(locator).map(readable)
     const living = listed
       .filter((family) => family !== undefined)
       .filter(
@@ -122,7 +152,8 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
           void families.put(asked.id, {
             ...family,
             generation: asked.to,
-            rotatedAt: now,
+            // Also where the clock was set back: no time is before the sign-in.
+            rotatedAt: Math.max(now, family.createdAt),
             expiresAt: Math.min(now + asked.idleMs, family.endsAt),
             lastSender: asked.sender,
           })
@@ -175,29 +206,16 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
 
     async *listOfClient(clientId) {
       families.resetReadTxn()
-      let walked = 0
-      let fault: unknown
-      for (const id of families.getKeys()) {
-        walked += 1
-        // The others want a turn, too.
-        if (walked % WALK_BATCH === 0) await nextTurn()
-        try {
-          if (read(id)?.clientId !== clientId) continue
-        } catch (error) {
-          // A damaged one keeps no other from being listed, and is told of at the end.
-          fault ??= error
-          continue
-        }
-        const { family, ...others } = view(id)
-        if (family) yield { ...others, family }
-      }
-      if (fault) throw fault
+      yield* allSound(readsOfClient(clientId))
     },
 
-    async listOfUser(locator, limit) {
+    async listOfUser(locator, limit, onDamage) {
       families.resetReadTxn()
       const now = Date.now()
-      return [...allOfUser(locator)]
+      const { found, fault } = await gather(allSound(readsOfUser(locator)))
+      if (fault && !onDamage) throw fault
+      if (fault) onDamage?.(fault)
+      return found
         .filter(({ expiresAt }) => now < expiresAt)
         .sort((a, b) => b.rotatedAt - a.rotatedAt)
         .slice(0, limit)

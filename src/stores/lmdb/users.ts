@@ -25,17 +25,40 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
       (record) => soundUser(locator, record),
     )
 
+  function locatorBehind(name: string): string | undefined {
+    return readSound(
+      'a user name',
+      () => usernames.get(name),
+      (locator) => {
+        if (!isLocator(locator)) throw damaged('a user name', 'leads nowhere')
+        return locator
+      },
+    )
+  }
+
+  /** Goes by the records where the name itself is damaged. */
+  function ownerOf(name: string): string | undefined {
+    try {
+      return locatorBehind(name)
+    } catch {
+      for (const locator of users.getKeys()) if (isNamed(locator, name)) return locator
+      return undefined
+    }
+  }
+
+  function isNamed(locator: string, name: string): boolean {
+    try {
+      return usernameKey(read(locator)?.username ?? '') === name
+    } catch {
+      return false
+    }
+  }
+
   return {
     async findByUsername(username) {
       usernames.resetReadTxn()
-      const locator: unknown = readSound(
-        'a user name',
-        () => usernames.get(usernameKey(username)),
-        (record) => record,
-      )
-      if (locator === undefined) return undefined
-      if (!isLocator(locator)) throw damaged('a user name', 'leads nowhere')
-      return read(locator)
+      const locator = locatorBehind(usernameKey(username))
+      return locator === undefined ? undefined : read(locator)
     },
     async find(sub) {
       users.resetReadTxn()
@@ -91,6 +114,17 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
         void sessions.remove(locator)
         void usernames.remove(usernameKey(user.username))
         void networks.remove(usernameKey(user.username))
+        return true
+      }),
+    deleteUnread: (username) =>
+      durably(() => {
+        const name = usernameKey(username)
+        const locator = ownerOf(name)
+        if (locator === undefined || !users.doesExist(locator)) return false
+        void users.remove(locator)
+        void sessions.remove(locator)
+        void usernames.remove(name)
+        void networks.remove(name)
         return true
       }),
     async *list() {

@@ -5,15 +5,19 @@ import { allSound, soundClient } from '../sound-records.ts'
 import { LEASE_MS, leaseClients } from './client-leases.ts'
 import type { Connection } from './connection.ts'
 import { CLIENTS_KEY, clientKey } from './keys.ts'
-import { fieldsOf, recordOf } from './record.ts'
+import { fieldsOf, recordOf, typed } from './record.ts'
 
 /** Clients read at once for a listing. */
 const LIST_BATCH = 100
 
 export function redisClients({ ask, durably }: Connection): ClientStore {
   async function read(clientId: string): Promise<Client | undefined> {
-    const fields = await ask((redis) => redis.hgetall(clientKey(clientId)))
-    const record = recordOf(`client ${clientId}`, fields)
+    const of = `client ${clientId}`
+    const fields = await typed(
+      of,
+      ask((redis) => redis.hgetall(clientKey(clientId))),
+    )
+    const record = recordOf(of, fields)
     return record && soundClient(clientId, record)
   }
 

@@ -1,15 +1,16 @@
 import { UnavailableError } from '../../oauth/errors.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyStore } from '../contract.ts'
+import { allSound, gather } from '../sound-records.ts'
 import type { Connection } from './connection.ts'
 import { countExpiring } from './count-expiring.ts'
 import {
   base36,
   beginningOf,
-  clientIdOf,
   clientLineOf,
   isApplied,
   listedIn,
+  mayBeOf,
   recordOfFamily,
   senderLinesOf,
   viewOf,
@@ -23,6 +24,7 @@ import {
   sessionsKey,
   userKey,
 } from './keys.ts'
+import { typed } from './record.ts'
 
 /** Sessions looked at for one listing; the index knows when each ends at the latest, not when it was last used. */
 const MAX_LOOKED_AT = 10_000
@@ -97,9 +99,7 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
       }
     },
 
-    async look(id) {
-      return viewOf(id, await ask((redis) => redis.familyLook(familyKey(id), userKey(locatorOf(id)))))
-    },
+    look,
 
     async noteReplay(id, lockstep) {
       await ask((redis) => redis.familyNoteReplay(familyKey(id), lockstep.generation, lockstep.run))
@@ -129,19 +129,11 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
     count: () => ask(countExpiring),
 
     async *listOfClient(clientId) {
-      for await (const keys of scan(FAMILY_PATTERN)) {
-        const found = await Promise.all(
-          keys.map(async (key) => {
-            if (clientIdOf(await ask((redis) => redis.get(key))) !== clientId) return undefined
-            const id = idOfKey(key)
-            return viewOf(id, await ask((redis) => redis.familyLook(key, userKey(locatorOf(id)))))
-          }),
-        )
-        for (const view of found) if (view?.family) yield { ...view, family: view.family }
-      }
+      for await (const { family, ...others } of allSound(readsOfClient(clientId)))
+        if (family) yield { ...others, family }
     },
 
-    async listOfUser(locator, limit) {
+    async listOfUser(locator, limit, onDamage) {
       const members = await Promise.all([
         ask(async (redis) => listedIn(await redis.hget(userKey(locator), 'family'))),
         ...[sessionsKey(locator), briefSessionsKey(locator)].map((key) =>
@@ -149,16 +141,27 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
         ),
       ])
       const ids = members.flat().map((member) => locator + member)
-      const found = await Promise.all(
-        ids.map(
-          async (id) =>
-            viewOf(id, await ask((redis) => redis.familyLook(familyKey(id), userKey(locator)))).family,
-        ),
-      )
-      return found
-        .filter((family) => family !== undefined)
-        .sort((a, b) => b.rotatedAt - a.rotatedAt)
-        .slice(0, limit)
+      const { found, fault } = await gather(allSound([ids.map((id) => async () => (await look(id)).family)]))
+      if (fault && !onDamage) throw fault
+      if (fault) onDamage?.(fault)
+      return found.sort((a, b) => b.rotatedAt - a.rotatedAt).slice(0, limit)
     },
+  }
+
+  async function look(id: string) {
+    const reply = ask((redis) => redis.familyLook(familyKey(id), userKey(locatorOf(id))))
+    return viewOf(id, await typed(`session ${id}`, reply))
+  }
+
+  async function* readsOfClient(clientId: string) {
+    for await (const keys of scan(FAMILY_PATTERN))
+      yield keys.map((key) => async () => {
+        const id = idOfKey(key)
+        const record = await typed(
+          `session ${id}`,
+          ask((redis) => redis.get(key)),
+        )
+        return mayBeOf(record, clientId) ? look(id) : undefined
+      })
   }
 }

@@ -55,7 +55,8 @@ export function recordOfFamily(family: Family): string {
   const { generation, createdAt, rotatedAt, endsAt, replays, lockstep, lastSender, revoked } = family
   const counts = replays > 0 || lockstep.run > 0 ? ` ${replays} ${lockstep.generation} ${lockstep.run}` : ''
   return [
-    `${generation} ${rotatedAt - createdAt}${counts}`,
+    // A record of before may have it earlier, where the clock was set back.
+    `${generation} ${Math.max(0, rotatedAt - createdAt)}${counts}`,
     senderLinesOf(lastSender),
     `${clientLineOf(family.clientId, family.clientEpoch)} ${base36(family.userEpoch)} ${base36(createdAt)} ` +
       grantLinesOf({ ...family, maxMs: endsAt - createdAt }),
@@ -63,9 +64,11 @@ export function recordOfFamily(family: Family): string {
   ].join('\n')
 }
 
-/** The client of a record, `undefined` for none. */
-export function clientIdOf(record: string | null): string | undefined {
-  return record?.split('\n', 4)[3]?.split(' ', 1)[0]
+/** Whether the record is this client's. One that cannot be read may be anybody's. */
+export function mayBeOf(record: string | null, clientId: string): boolean {
+  if (record === null) return false
+  const own = record.split('\n', 4)[3]?.split(' ', 1)[0]
+  return own === undefined || own === clientId
 }
 
 /** The session that is in the user's own record: its member of the index, and when it ends at the latest. */
@@ -85,6 +88,9 @@ export function viewOf(id: string, reply: string): FamilyView & { readonly appli
   const [applied = '', time, ttl, sub = '', epoch = '', claims = ''] = reply.split('\n', 6)
   const now = Number(time)
   const record = reply.slice([applied, time, ttl, sub, epoch, claims].join('\n').length + 1)
+  // A key is written with its end, but put back with a plain SET it has none. One that has just ended reads -2.
+  if (record !== '' && ttl === '-1')
+    throw damaged(`session ${id}`, 'has no expiry, which a plain SET takes away')
   return {
     applied: isApplied(reply),
     now,

@@ -1,4 +1,4 @@
-import { jsonOf } from '../sound-records.ts'
+import { damaged, jsonOf } from '../sound-records.ts'
 
 /*
  * Clients and users are hashes whose fields are their members, each value as JSON: readable to an operator, and one
@@ -7,6 +7,22 @@ import { jsonOf } from '../sound-records.ts'
 export function fieldsOf(record: object): string[] {
   // A hash has no place for "not any more", so that is null.
   return Object.entries(record).flatMap(([name, value]) => [name, JSON.stringify(value ?? null)])
+}
+
+/**
+ * Asks for a record. What is another type of key than it is damaged, as is what has another form.
+ *
+ * @param of completes "the record of …".
+ * @throws {UnavailableError} when it is damaged.
+ */
+export async function typed<T>(of: string, question: Promise<T>): Promise<T> {
+  try {
+    return await question
+  } catch (error) {
+    const { cause } = error as Error
+    if (cause instanceof Error && /\bWRONGTYPE\b/.test(cause.message)) throw damaged(of, 'is of another type')
+    throw error
+  }
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   USERNAMES_KEY,
   userKey,
 } from './keys.ts'
-import { fieldsOf, recordOf } from './record.ts'
+import { fieldsOf, recordOf, typed } from './record.ts'
 
 const keyOf = (sub: string) => userKey(userLocator(sub))
 
@@ -22,9 +22,13 @@ const LANES = 4
 export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore {
   async function find(key: string): Promise<User | undefined> {
     const locator = locatorOfUserKey(key)
+    const of = `the user at ${locator}`
     // The scripts keep a session of the user there.
-    const { family: _, ...fields } = await ask((redis) => redis.hgetall(key))
-    const record = recordOf(`the user at ${locator}`, fields)
+    const { family: _, ...fields } = await typed(
+      of,
+      ask((redis) => redis.hgetall(key)),
+    )
+    const record = recordOf(of, fields)
     return record && soundUser(locator, record)
   }
 
@@ -166,17 +170,27 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
     },
 
     // The record first: from then on every session of the user is refused, whatever becomes of the name.
-    async delete(user) {
-      const locator = userLocator(user.sub)
-      const deleted = await durably((redis) =>
-        redis.del(userKey(locator), sessionsKey(locator), briefSessionsKey(locator)),
-      )
-      await ask((redis) => redis.del(networksKey(user.username)))
-      await ask((redis) => redis.usernameRelease(USERNAMES_KEY, usernameKey(user.username), user.sub))
-      return deleted > 0
+    delete: remove,
+
+    async deleteUnread(username) {
+      const sub = await ask((redis) => redis.hget(USERNAMES_KEY, usernameKey(username)))
+      return sub !== null && remove({ sub, username })
     },
 
-    list: () => allSound(readsOfAll()),
+    // No plain function: whoever stands around a store's verbs must see that this one answers bit by bit.
+    async *list() {
+      yield* allSound(readsOfAll())
+    },
+  }
+
+  async function remove({ sub, username }: Pick<User, 'sub' | 'username'>): Promise<boolean> {
+    const locator = userLocator(sub)
+    const deleted = await durably((redis) =>
+      redis.del(userKey(locator), sessionsKey(locator), briefSessionsKey(locator)),
+    )
+    await ask((redis) => redis.del(networksKey(username)))
+    await ask((redis) => redis.usernameRelease(USERNAMES_KEY, usernameKey(username), sub))
+    return deleted > 0
   }
 
   async function* readsOfAll() {

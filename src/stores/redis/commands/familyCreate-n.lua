@@ -65,8 +65,9 @@ if counts and (first or others > 0) then
   for i = 4, #KEYS do
     local key, member = KEYS[i], ARGV[5 + i]
     isNamed[member] = true
-    local record = redis.call('GET', key)
-    local used = record and usedAt(record)
+    -- What is no string is as little a session of ours as a string of another form.
+    local record = redis.pcall('GET', key)
+    local used = type(record) == 'string' and usedAt(record)
     if used then
       living[#living + 1] = { key = key, member = member, used = used, record = record }
     elseif not record or isFull then
