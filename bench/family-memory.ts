@@ -8,11 +8,8 @@ import { familyKey } from '../src/stores/redis/keys.ts'
 import { familyIdOf, newHandle } from '../src/tokens/refresh-token.ts'
 import { startRedis } from '../test/support/redis.ts'
 import { createAccounts } from './accounts.ts'
-import { CLIENT, USER_AGENT } from './registration.ts'
+import { CLIENT, familyOf, IDLE_MS, SENDER } from './registration.ts'
 
-const DAY_MS = 86_400_000
-/** A session keeps the network and the first 32 characters of the agent. */
-const SENDER = { network: '203.0.113.0/24', agent: USER_AGENT.slice(0, 32) }
 const AT_ONCE = 200
 
 /** Memory of Redis per family where every user has one. */
@@ -74,20 +71,10 @@ export async function measureFamilyMemory(
 }
 
 async function createFamily(store: Store, user: User): Promise<string> {
-  const id = familyIdOf(newHandle(userLocator(user.sub)))
-  const begun = await store.families.create({
-    id,
-    clientId: CLIENT.clientId,
-    clientEpoch: CLIENT.epoch,
-    userEpoch: user.epoch,
-    scope: CLIENT.scopes,
-    audience: CLIENT.audiences,
-    sender: SENDER,
-    idleMs: 14 * DAY_MS,
-    maxMs: 90 * DAY_MS,
-  })
+  const family = familyOf(user)
+  const begun = await store.families.create(family)
   if (!begun) throw new Error('a family could not be created')
-  return id
+  return family.id
 }
 
 /**
@@ -111,7 +98,7 @@ async function turn(store: Store, ids: readonly string[], from: number): Promise
       clientId: CLIENT.clientId,
       clientEpoch: CLIENT.epoch,
       sender: SENDER,
-      idleMs: 14 * DAY_MS,
+      idleMs: IDLE_MS,
     })
     if (!applied) throw new Error('a family did not move')
   })

@@ -1,14 +1,13 @@
 import { type User, userLocator, withoutSessions } from '../src/accounts/user.ts'
-import type { NewFamily, Store } from '../src/stores/contract.ts'
+import type { Store } from '../src/stores/contract.ts'
 import { parseStoreUrl } from '../src/stores/location.ts'
 import { openStore, untilReachable } from '../src/stores/open-store.ts'
 import { base36, beginningOf } from '../src/stores/redis/family-record.ts'
 import { familyKey, indexMember, sessionsKey } from '../src/stores/redis/keys.ts'
-import { familyIdOf, newHandle } from '../src/tokens/refresh-token.ts'
 import { runCli } from '../test/support/processes.ts'
 import { startRedis } from '../test/support/redis.ts'
 import { createAccounts } from './accounts.ts'
-import { CLIENT, USER_AGENT } from './registration.ts'
+import { CLIENT, familyOf, IDLE_MS, MAX_MS } from './registration.ts'
 import { quantile } from './statistics.ts'
 
 /*
@@ -17,11 +16,14 @@ import { quantile } from './statistics.ts'
  *     node dist/bench/many-sessions.js [sessions, by default 1000000]
  */
 const SESSIONS = Number(process.argv[2] ?? 1_000_000)
+if (!Number.isSafeInteger(SESSIONS) || SESSIONS < 1) {
+  console.error('usage: node dist/bench/many-sessions.js [sessions, by default 1000000]')
+  process.exit(64)
+}
 const PER_USER = 100
 /** Of one user, who never signs out. */
 const HOARD = 5000
 const ROUNDS = 1000
-const DAY_MS = 86_400_000
 
 /** Writes families as familyCreate does, many in one go; what it is about is not how they came to be. */
 const FILL = `
@@ -58,7 +60,7 @@ try {
       clientId: CLIENT.clientId,
       clientEpoch: CLIENT.epoch,
       sender: { network: '203.0.113.0/24', agent: '' },
-      idleMs: 14 * DAY_MS,
+      idleMs: IDLE_MS,
     })
     return performance.now() - begin
   })
@@ -99,20 +101,6 @@ try {
   await redis.stop()
 }
 
-function familyOf(user: User): NewFamily {
-  return {
-    id: familyIdOf(newHandle(userLocator(user.sub))),
-    clientId: CLIENT.clientId,
-    clientEpoch: CLIENT.epoch,
-    userEpoch: user.epoch,
-    scope: CLIENT.scopes,
-    audience: CLIENT.audiences,
-    sender: { network: '203.0.113.0/24', agent: USER_AGENT.slice(0, 32) },
-    idleMs: 14 * DAY_MS,
-    maxMs: 90 * DAY_MS,
-  }
-}
-
 async function fill(user: User, count: number): Promise<void> {
   const families = Array.from({ length: count }, () => familyOf(user))
   const keys = [sessionsKey(userLocator(user.sub)), ...families.map(({ id }) => familyKey(id))]
@@ -120,7 +108,7 @@ async function fill(user: User, count: number): Promise<void> {
   const [before, after] = beginningOf(families[0]!)
   const now = Date.now()
   const record = before + base36(now) + after
-  await client.eval(FILL, keys.length, ...keys, record, now + 14 * DAY_MS, now + 90 * DAY_MS, ...members)
+  await client.eval(FILL, keys.length, ...keys, record, now + IDLE_MS, now + MAX_MS, ...members)
 }
 
 async function walk(store: Store): Promise<void> {

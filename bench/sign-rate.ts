@@ -48,14 +48,12 @@ async function openssl(cores: Cores, seconds: number): Promise<SignRate> {
 }
 
 async function nodeCrypto(cores: Cores, seconds: number): Promise<SignRate> {
-  return JSON.parse(await run(cores, process.execPath, [NODE_SIGN, String(seconds)])) as SignRate
+  return algorithmSignRate(cores, 'RS256', seconds)
 }
-
-const ALGORITHM_SIGN = fileURLToPath(new URL('./algorithm-sign-rate.js', import.meta.url))
 
 /** How fast signatures of this algorithm can be made on the server's core, right now, as the server makes them. */
 export async function algorithmSignRate(cores: Cores, alg: SigningAlg, seconds: number): Promise<SignRate> {
-  return JSON.parse(await run(cores, process.execPath, [ALGORITHM_SIGN, String(seconds), alg])) as SignRate
+  return JSON.parse(await run(cores, process.execPath, [NODE_SIGN, String(seconds), alg])) as SignRate
 }
 
 /** @param enough ends the program as soon as its output has this. */

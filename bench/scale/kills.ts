@@ -7,7 +7,6 @@ import { Chains } from './chains.ts'
 import { populate, tokensOf } from './population.ts'
 import { newSetting, workersOf } from './setting.ts'
 
-/** As many as the peers were measured with. */
 const SESSIONS = 96
 const SECONDS = 2
 

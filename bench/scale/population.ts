@@ -2,17 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { newEpoch, newSub, type User, userLocator } from '../../src/accounts/user.ts'
 import { loadKeys } from '../../src/keys/key-files.ts'
 import { UnavailableError } from '../../src/oauth/errors.ts'
-import type { NewFamily, Store } from '../../src/stores/contract.ts'
+import type { Store } from '../../src/stores/contract.ts'
 import { familyIdOf, mintRefreshToken, newHandle } from '../../src/tokens/refresh-token.ts'
-import { CLIENT, USER_AGENT } from '../registration.ts'
+import { CLIENT, familyOf, IDLE_MS, SENDER } from '../registration.ts'
 
-const DAY_MS = 86_400_000
 const AT_ONCE = 250
 /** A busy machine may keep a store from answering within its second. */
 const TRIES = 5
 export const SESSIONS_PER_USER = 10
-export const SENDER = { network: '203.0.113.0/24', agent: USER_AGENT.slice(0, 32) }
-export const IDLE_MS = 14 * DAY_MS
+/** As a server that is not told otherwise has it. */
+const MAX_SESSIONS = 100
 
 /** A session as its client knows it. */
 export interface Session {
@@ -24,22 +23,6 @@ export interface Session {
 /** A session of this user that is in no store yet. */
 export function newSession(user: User): Session {
   return { user, handle: newHandle(userLocator(user.sub)), generation: 0 }
-}
-
-/** What its sign-in writes. */
-export function familyOf({ user, handle }: Session): NewFamily {
-  return {
-    id: familyIdOf(handle),
-    clientId: CLIENT.clientId,
-    clientEpoch: CLIENT.epoch,
-    userEpoch: user.epoch,
-    scope: CLIENT.scopes,
-    audience: CLIENT.audiences,
-    sender: SENDER,
-    idleMs: IDLE_MS,
-    maxMs: 90 * DAY_MS,
-    maxSessions: 100,
-  }
 }
 
 /** One step of the ratchet, asked of the store itself. */
@@ -58,8 +41,9 @@ export async function advance(store: Store, session: Session): Promise<void> {
   session.generation += 1
 }
 
-export async function signIn(store: Store, session: Session): Promise<void> {
-  if (!(await store.families.create(familyOf(session)))) throw new Error('a family could not be created')
+export async function signIn(store: Store, { user, handle }: Session): Promise<void> {
+  const begun = await store.families.create({ ...familyOf(user, handle), maxSessions: MAX_SESSIONS })
+  if (!begun) throw new Error('a family could not be created')
 }
 
 /**

@@ -6,6 +6,7 @@ import { ensureKeys } from '../../src/keys/key-files.ts'
 import type { Store } from '../../src/stores/contract.ts'
 import { parseStoreUrl } from '../../src/stores/location.ts'
 import { openStore, untilReachable } from '../../src/stores/open-store.ts'
+import { childrenOf } from '../../test/support/processes.ts'
 import { type Cores, cpuMicrosecondsOf, eachCore } from '../cores.ts'
 import { CLIENT } from '../registration.ts'
 import { type BenchServer, startServer } from '../server.ts'
@@ -59,8 +60,7 @@ export async function newSetting(): Promise<Setting> {
 /** The server's worker processes; none where there is no primary, nor on a system without `/proc`. */
 export function workersOf({ pid }: BenchServer): number[] {
   try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    return children.split(' ').filter(Boolean).map(Number)
+    return childrenOf(pid)
   } catch {
     return []
   }

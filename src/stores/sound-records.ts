@@ -76,7 +76,8 @@ const FAMILY: Readonly<Record<keyof Family, Check>> = {
   rotatedAt: isTime,
   clientId: isText,
   scope: isListOf(isScopeToken),
-  audience: isListOf(isAudience),
+  // There always is one, were it the issuer.
+  audience: (value) => isListOf(isAudience)(value) && (value as unknown[]).length > 0,
   createdAt: isTime,
   endsAt: isTime,
   expiresAt: isTime,

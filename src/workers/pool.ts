@@ -1,5 +1,4 @@
 import cluster, { type Worker } from 'node:cluster'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { isOurs, type Questions, type Topic, type ToWorker } from './messages.ts'
@@ -116,7 +115,8 @@ export async function startWorkers(count: number, log: Logger): Promise<WorkerPo
     const workers = [...places.values()]
     const gone = Promise.all(
       workers.map(async (worker) => {
-        const exit = once(worker, 'exit')
+        // Not `once`, which an error rejects: telling one that was just killed is EPIPE.
+        const exit = new Promise((resolve) => worker.once('exit', resolve))
         const tell = () => {
           if (worker.isConnected()) worker.send({ pawl: 'stop' } satisfies ToWorker)
         }

@@ -19,7 +19,8 @@ t.test('dev --json --port 0 --temporary: all that another project’s tests need
   const server = await startServer({ args, env: { TMPDIR }, cwd })
   t.teardown(() => server.stop())
   await told(server)
-  t.ok(performance.now() - begin < 5000, 'within five seconds')
+  // On a machine with nothing else to do, one.
+  t.ok(performance.now() - begin < 15_000, 'within fifteen seconds')
   t.equal(server.lines.length, 1, 'one line')
   const line = JSON.parse(server.lines[0] ?? '')
   t.strictSame(Object.keys(line).sort(), [

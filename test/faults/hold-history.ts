@@ -13,6 +13,9 @@ export const PROMISES: Promises = {
   mayLoseMs: () => 0,
 }
 
+/** The same beside other tests, which may take the processors for longer than a recovery does. */
+export const BUSY_PROMISES: Promises = { ...PROMISES, recoveryMs: 5000 }
+
 /** Judges what was recorded, and says what it was. */
 export function holdHistory(
   t: Test,

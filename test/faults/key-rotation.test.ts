@@ -12,19 +12,16 @@ import {
   jwtVerify,
 } from 'jose'
 import t from 'tap'
-import { JWKS_MAX_AGE, SETTLING } from '../../src/tokens/key-ring.ts'
 import { mintRefreshToken, newHandle, refreshMacKey } from '../../src/tokens/refresh-token.ts'
 import { auditEvent, auditEvents, type Deployment, deploy } from '../support/deployment.ts'
 import { expectOAuthError, expectUnavailable } from '../support/expect.ts'
 import { ask, refresh, signIn, type Tokens, tryRefresh } from '../support/http-client.ts'
-import { idsIn, passTime, ringFileOf } from '../support/key-rings.ts'
+import { idsIn, jwksOf, passTime, ringFileOf, SPREAD } from '../support/key-rings.ts'
 import type { ServerProcess } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
 const ISSUER = 'http://localhost:9000'
-const SPREAD = JWKS_MAX_AGE + SETTLING
 
-const jwksOf = ({ url }: ServerProcess) => `${url}/.well-known/jwks.json`
 const kidsOf = async (server: ServerProcess) => {
   const { keys } = (await ask(jwksOf(server))).json as unknown as JSONWebKeySet
   return keys.map(({ kid = '' }) => kid)

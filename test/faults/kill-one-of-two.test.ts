@@ -1,18 +1,11 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { auditEvents, deploy, STORE_KINDS } from '../support/deployment.ts'
-import type { ServerProcess } from '../support/processes.ts'
+import { signalChildOf } from '../support/processes.ts'
 import { beginSessions } from '../support/sessions.ts'
 import { startClients } from '../support/virtual-clients.ts'
 
 const SESSIONS = 96
-
-const workersOf = (server?: ServerProcess) =>
-  readFileSync(`/proc/${server?.pid}/task/${server?.pid}/children`, 'utf8')
-    .split(' ')
-    .filter(Boolean)
-    .map(Number)
 
 // A client whose connection breaks cannot know whether its refresh happened. It asks again, at the process that is left,
 // with the token that it holds: the predecessor, where it did happen.
@@ -34,7 +27,7 @@ for (const kind of STORE_KINDS) {
 
     const [first] = servers
     if (kind === 'redis') await first?.kill()
-    else process.kill(workersOf(first)[0] ?? 0, 'SIGKILL')
+    else signalChildOf(first!.pid, 'SIGKILL')
     await clients.eachTurned()
     await clients.stop()
 

@@ -6,8 +6,9 @@ import { deploy } from '../support/deployment.ts'
 import type { RedisServer } from '../support/redis.ts'
 import { startProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
+import type { Promises } from './check-history.ts'
 import { startRecorder } from './history.ts'
-import { holdHistory, PROMISES } from './hold-history.ts'
+import { holdHistory } from './hold-history.ts'
 import { LOAD_ENV, startLoad } from './load.ts'
 
 interface Path {
@@ -120,7 +121,7 @@ export const FAULTS: Record<string, (path: Path) => Promise<void>> = {
 export async function playFaults(
   t: Test,
   names: readonly string[],
-  { lastsMs, rounds }: { lastsMs: number; rounds: number },
+  { lastsMs, rounds, promises }: { lastsMs: number; rounds: number; promises: Promises },
 ): Promise<void> {
   const deployment = await deploy(t, 'redis', {
     redis: { aof: true, config: ['--enable-debug-command', 'yes'] },
@@ -142,5 +143,5 @@ export async function playFaults(
     }
   }
   await load.stop()
-  holdHistory(t, recorder, servers, PROMISES, `faults ${rounds * names.length}`)
+  holdHistory(t, recorder, servers, promises, `faults ${rounds * names.length}`)
 }

@@ -1,10 +1,7 @@
 import t from 'tap'
-import { JWKS_MAX_AGE, SETTLING } from '../../src/tokens/key-ring.ts'
 import { deploy } from '../support/deployment.ts'
-import { passTime } from '../support/key-rings.ts'
+import { passTime, SPREAD } from '../support/key-rings.ts'
 import { switchUnderLoad } from './signing-alg-switch.ts'
-
-const SPREAD = JWKS_MAX_AGE + SETTLING
 
 t.test('SIGNING_ALG is changed on servers at work, one after the other: no token is refused', (t) =>
   switchUnderLoad(t, false),

@@ -10,20 +10,17 @@ import {
 } from 'jose'
 import type { Test } from 'tap'
 import type { RingName } from '../../src/keys/rings.ts'
-import { JWKS_MAX_AGE, SETTLING } from '../../src/tokens/key-ring.ts'
 import { SIGNING_ALGS } from '../../src/tokens/signing-key.ts'
 import { auditEvent, deploy } from '../support/deployment.ts'
 import { ask, refresh, signIn, type Tokens, tryRefresh } from '../support/http-client.ts'
-import { idsIn, passTime, writtenRing } from '../support/key-rings.ts'
+import { idsIn, jwksOf, passTime, SPREAD, writtenRing } from '../support/key-rings.ts'
 import { freePort, type ServerProcess } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
 const ISSUER = 'http://localhost:9000'
-const SPREAD = JWKS_MAX_AGE + SETTLING
 
-const jwksOf = (url: string) => `${url}/.well-known/jwks.json`
 const keysAt = async (url: string) =>
-  ((await ask(jwksOf(url))).json as unknown as JSONWebKeySet | undefined)?.keys ?? []
+  ((await ask(jwksOf({ url }))).json as unknown as JSONWebKeySet | undefined)?.keys ?? []
 const algsAt = async (url: string) => (await keysAt(url)).map(({ alg }) => alg)
 const algOf = ({ access_token }: Tokens) => String(decodeProtectedHeader(access_token).alg)
 
@@ -38,7 +35,7 @@ async function refreshAt(urls: readonly string[], sessions: readonly Tokens[]) {
   let goesOn = true
   const finders: Record<string, JWTVerifyGetKey> = {
     'a cache': (...args) => cached(...args),
-    jose: createRemoteJWKSet(new URL(jwksOf(urls[0]!)), { cooldownDuration: 0 }),
+    jose: createRemoteJWKSet(new URL(jwksOf({ url: urls[0]! })), { cooldownDuration: 0 }),
   }
   const running = sessions.map(async (begun, i) => {
     let tokens = begun

@@ -23,7 +23,7 @@ function primeOf(bits: number, random: Random): bigint {
 }
 
 /** The inverse of `a` modulo `m`, by Euclid. */
-function inverse(a: bigint, m: bigint): bigint {
+export function inverse(a: bigint, m: bigint): bigint {
   let [r0, r1, s0, s1] = [a % m, m, 1n, 0n]
   while (r1 !== 0n) {
     const quotient = r0 / r1

@@ -1,4 +1,6 @@
 import t from 'tap'
+import { loadKeys } from '../../src/keys/key-files.ts'
+import { SIGNING_ALGS, signOnThread } from '../../src/tokens/signing-key.ts'
 import { deploy } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
 import { basic, postForm, signIn } from '../support/http-client.ts'
@@ -18,7 +20,10 @@ t.test('incidents of others', async (t) => {
       audiences: ['https://api.example'],
     }),
   }
-  const server = await deployment.startServer({ DEFAULT_AUDIENCE: 'https://api.example' })
+  const server = await deployment.startServer({
+    DEFAULT_AUDIENCE: 'https://api.example',
+    SIGNING_ALG: 'ES256,EdDSA,RS256',
+  })
   const { url } = server
   const { access_token } = await signIn(url, ada)
   const introspect = (token: string) => postForm(`${url}/introspect`, { token, ...api })
@@ -29,13 +34,22 @@ t.test('incidents of others', async (t) => {
   const header = JSON.parse(Buffer.from(head, 'base64url').toString())
 
   t.test('a signature of zeros is none', async (t) => {
-    // What ES256, Ed25519, RS256 and HS256 would have, and as DER: r = s = 0.
+    // What ES256, EdDSA, RS256 and HS256 would have, and as DER: r = s = 0.
     const zeros = [0, 32, 64, 256].map((length) => Buffer.alloc(length))
     const all = [...zeros, Buffer.from('3006020100020100', 'hex'), Buffer.from([0])]
-    for (const alg of ['ES256', 'ES384', 'ES256K', 'EdDSA', 'RS256', 'PS256', 'HS256']) {
-      for (const signature of all) {
-        const token = `${encoded({ ...header, alg })}.${body}.${signature.toString('base64url')}`
-        t.strictSame((await introspect(token)).json, { active: false }, `${alg}, ${signature.length} bytes`)
+    const { signing } = await loadKeys(deployment.env.KEYS_DIR ?? '')
+    t.strictSame(signing.published.map(({ alg }) => alg).sort(), [...SIGNING_ALGS].sort(), 'a key of each')
+    for (const key of signing.published) {
+      const inputOf = (alg: string) => `${encoded({ ...header, alg, kid: key.kid })}.${body}`
+      const signed = `${inputOf(key.alg)}.${await signOnThread(key, inputOf(key.alg))}`
+      // Else what follows would be refused for its header, and nobody would look at the signature.
+      t.match((await introspect(signed)).json, { active: true }, `${key.alg}, a signature of its key`)
+      for (const alg of [...SIGNING_ALGS, 'ES384', 'ES256K', 'PS256', 'HS256']) {
+        for (const signature of all) {
+          const token = `${inputOf(alg)}.${signature.toString('base64url')}`
+          const what = `${alg}, by the key for ${key.alg}, ${signature.length} bytes`
+          t.strictSame((await introspect(token)).json, { active: false }, what)
+        }
       }
     }
   })

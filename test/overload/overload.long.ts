@@ -19,6 +19,7 @@ for (const kind of STORE_KINDS) {
       flood: 50_000,
       atOnce: 200,
       p99: 2000,
+      mayComeAgain: false,
       megabytes: 600,
     })
   })

@@ -1,12 +1,7 @@
-import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { readConfig } from '../../src/config/config.ts'
-import type { TokenServices } from '../../src/grants/grant.ts'
-import { startServer } from '../../src/http/server.ts'
-import { untilReachable } from '../../src/stores/open-store.ts'
 import { clientKey } from '../../src/stores/redis/keys.ts'
 import { deploy, STORE_KINDS, type StoreKind } from '../support/deployment.ts'
-import { freePort } from '../support/free-port.ts'
+import { startNotedServer } from '../support/noted-calls.ts'
 import { ask, compare, expectAlike, pairs, shapeOf } from './enumeration.ts'
 
 /** Enough to see a hash that is left out, or a second one; what is finer is for enumeration.long.ts. */
@@ -48,21 +43,12 @@ for (const kind of STORE_KINDS) {
 async function begin(t: Test, kind: StoreKind) {
   const deployment = await deploy(t, kind)
   const all = await pairs(deployment)
-  const port = await freePort()
-  const config = readConfig({
+  const server = await startNotedServer({
     ...deployment.env,
-    PORT: String(port),
-    MANAGEMENT_PORT: '0',
-    TRUST_PROXY: '127.0.0.1',
-    AUDIT_STREAM_LENGTH: '0',
     SIGN_IN_FAILURES_PER_ACCOUNT: '100000',
     SIGN_IN_FAILURES_PER_NETWORK: '100000',
     SIGN_IN_FAILURES_IN_TOTAL: '1000000',
   })
-  const server = await startServer(config, pino({ level: 'silent' }))
-  await untilReachable(server.services.store, 10_000)
-  let asked: string[] = []
-  noteCalls(server.services, (name) => asked.push(name))
   const { redis } = deployment
   const monitored = async (work: () => Promise<unknown>) => {
     const client = redis!.client()
@@ -85,24 +71,9 @@ async function begin(t: Test, kind: StoreKind) {
     close: () => server.close(),
     commands: redis && monitored,
     async count(work: () => Promise<unknown>) {
-      asked = []
-      await work()
+      const asked = await server.count(work)
       // The client of a sign-in is the same whoever is signed in, and remembered for a moment.
       return asked.includes('passwords.verify') ? asked.filter((verb) => verb !== 'clients.find') : asked
     },
-  }
-}
-
-function noteCalls({ store, passwords }: TokenServices, note: (name: string) => void): void {
-  for (const [part, verbs] of Object.entries({ passwords, ...store })) {
-    if (typeof verbs !== 'object') continue
-    const noted = verbs as object as Record<string, unknown>
-    for (const [verb, real] of Object.entries(noted)) {
-      if (typeof real !== 'function' || verb === 'recall') continue
-      noted[verb] = (...args: unknown[]) => {
-        note(`${part}.${verb}`)
-        return real.apply(verbs, args)
-      }
-    }
   }
 }

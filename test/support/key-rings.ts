@@ -1,8 +1,15 @@
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RingName } from '../../src/keys/rings.ts'
+import { JWKS_MAX_AGE, SETTLING } from '../../src/tokens/key-ring.ts'
 
 export type Use = RingName
+
+/** Seconds after which everybody knows what was published. */
+export const SPREAD = JWKS_MAX_AGE + SETTLING
+
+/** Where a server publishes its keys. */
+export const jwksOf = ({ url }: { readonly url: string }): string => `${url}/.well-known/jwks.json`
 
 export interface WrittenKey {
   readonly id: string

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { test } from 'tap'
-import { runCli, startServer } from './processes.ts'
+import { childrenOf, runCli, signalChildOf, startServer } from './processes.ts'
 
 test('a server is ready when it is returned, and ends in good order', async (t) => {
   const server = await startServer()
@@ -42,4 +42,11 @@ test('a command gets its input and gives its output', async (t) => {
   const unknown = await runCli(['no-such-verb'])
   t.not(unknown.code, 0)
   t.match(unknown.stderr, /no-such-verb/)
+})
+
+test('a process without children is sent no signal, and nor is anybody else', async (t) => {
+  const server = await startServer()
+  t.strictSame(childrenOf(server.pid), [])
+  t.throws(() => signalChildOf(server.pid, 'SIGKILL'), /has started no other/)
+  t.equal(await server.stop(), 0)
 })

@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -92,6 +93,27 @@ export async function startServer({
       await pawl.end('SIGKILL')
     },
   }
+}
+
+/** The processes that this one has started, such as a server's workers. Linux tells. */
+export function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .split(' ')
+    .filter((word) => word !== '')
+    .map(Number)
+}
+
+/**
+ * Sends a signal to the first of the processes that this one has started.
+ *
+ * @returns its id
+ * @throws Error when there is none: 0 in its place would be the whole group that the caller is in.
+ */
+export function signalChildOf(pid: number, signal: NodeJS.Signals): number {
+  const [child] = childrenOf(pid)
+  if (child === undefined) throw new Error(`process ${pid} has started no other`)
+  process.kill(child, signal)
+  return child
 }
 
 export interface CliResult {

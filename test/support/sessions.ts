@@ -9,7 +9,6 @@ const DAY_MS = 86_400_000
 /**
  * Begins sessions as sign-ins do, without their hashes: for tests of many sessions that are not about signing in. A server
  * must have made the keys.
- *
  */
 export function beginSessions(
   { env, withStore }: Pick<Deployment, 'env' | 'withStore'>,

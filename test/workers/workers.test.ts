@@ -1,24 +1,16 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { auditEvents, deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectProblem } from '../support/expect.ts'
 import { ask, postForm, refresh, signIn } from '../support/http-client.ts'
-import { freePort, runCli, type ServerProcess } from '../support/processes.ts'
+import { childrenOf, freePort, runCli, type ServerProcess, signalChildOf } from '../support/processes.ts'
 import { scrape } from '../support/prometheus.ts'
 import { until } from '../support/until.ts'
 import { startClients } from '../support/virtual-clients.ts'
 
 const CLIENTS = 16
-
-/** The processes that this one has started. */
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    .split(' ')
-    .filter((word) => word !== '')
-    .map(Number)
-}
 
 /** Log lines by the process that wrote them. */
 function writersOf(server: ServerProcess, says: string): Set<number> {
@@ -77,8 +69,7 @@ for (const kind of STORE_KINDS) {
       const clients = startClients([url], 'ada', sessions)
       t.teardown(() => clients.stop())
       await clients.eachTurned()
-      const killed = childrenOf(server.pid)[0] ?? 0
-      process.kill(killed, 'SIGKILL')
+      const killed = signalChildOf(server.pid, 'SIGKILL')
       await clients.eachTurned()
       await until('it is back', () => {
         const now = childrenOf(server.pid)
@@ -163,8 +154,7 @@ t.test('what a worker had counted still counts when it is gone, and once', async
 t.test('a worker that hangs holds up nobody who asks for the others', async (t) => {
   const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
   const { pid, managementUrl } = await deployment.startServer()
-  const [hung = 0] = childrenOf(pid)
-  process.kill(hung, 'SIGSTOP')
+  const hung = signalChildOf(pid, 'SIGSTOP')
   const ready = await ask(`${managementUrl}/health/ready`)
   t.equal(ready.status, 200)
   t.ok(ready.ms < 1400, `ready after ${Math.round(ready.ms)} ms`)
@@ -175,7 +165,7 @@ t.test('a worker that hangs holds up nobody who asks for the others', async (t) 
 t.test('a worker that hangs does not keep the server from stopping', async (t) => {
   const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
   const server = await deployment.startServer()
-  process.kill(childrenOf(server.pid)[0] ?? 0, 'SIGSTOP')
+  signalChildOf(server.pid, 'SIGSTOP')
   const begin = performance.now()
   t.equal(await server.stop(), 0)
   t.ok(performance.now() - begin < 10_000)
@@ -185,8 +175,7 @@ t.test('a worker that hangs does not keep the server from stopping', async (t) =
 t.test('nor does one that is just starting', async (t) => {
   const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
   const server = await deployment.startServer()
-  const [killed = 0] = childrenOf(server.pid)
-  process.kill(killed, 'SIGKILL')
+  const killed = signalChildOf(server.pid, 'SIGKILL')
   await until('the next one starts', () => {
     const now = childrenOf(server.pid)
     return now.length === 2 && !now.includes(killed)

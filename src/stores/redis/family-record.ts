@@ -91,6 +91,7 @@ export function viewOf(id: string, reply: string): FamilyView & { readonly appli
   // A key is written with its end, but put back with a plain SET it has none. One that has just ended reads -2.
   if (record !== '' && ttl === '-1')
     throw damaged(`session ${id}`, 'has no expiry, which a plain SET takes away')
+  if (record === '' && ttl !== '-2') throw damaged(`session ${id}`, 'is empty')
   return {
     applied: isApplied(reply),
     now,

@@ -1,15 +1,39 @@
-import { sign, verify } from 'node:crypto'
+import { createPrivateKey, type KeyObject, sign, verify } from 'node:crypto'
 import fc from 'fast-check'
 import { errors } from 'jose'
 import { signAccessToken, verifyAccessToken } from '../../../src/tokens/access-token.ts'
-import { readSigningKey, signingKeysOf, signOnThread } from '../../../src/tokens/signing-key.ts'
+import { readSigningKey, type Sign, type SigningKey, signingKeysOf } from '../../../src/tokens/signing-key.ts'
+import { ecKey, ecSignature } from '../ecdsa.ts'
 import { rsaKey } from '../rsa.ts'
 import { type Target, Violation } from '../target.ts'
 
 const ISSUER = 'https://login.example/pawl'
-const pemOf = (seed: number) => String(rsaKey(2048, seed).export({ type: 'pkcs8', format: 'pem' }))
-const [active, former, thief] = await Promise.all([1, 2, 3].map((seed) => readSigningKey(pemOf(seed))))
-const keys = signingKeysOf([active!, former!], [{ key: active!, since: undefined, from: 0 }], ['RS256'])
+const read = (key: KeyObject) => readSigningKey(String(key.export({ type: 'pkcs8', format: 'pem' })))
+const [active, former, thief] = await Promise.all([1, 2, 3].map((seed) => read(rsaKey(2048, seed))))
+const [ec, ecThief] = await Promise.all(['ours', 'of a thief'].map((seed) => read(ecKey(seed))))
+// A private key of Ed25519 is any 32 octets, and RFC 8410 puts these sixteen before them.
+const ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')
+const ed = await read(
+  createPrivateKey({ key: Buffer.concat([ED25519, Buffer.alloc(32, 7)]), format: 'der', type: 'pkcs8' }),
+)
+const owners = [active!, ec!, ed]
+const keys = signingKeysOf(
+  [...owners, former!],
+  owners.map((key) => ({ key, since: undefined, from: 0 })),
+  ['RS256', 'ES256', 'EdDSA'],
+)
+
+/** By the key's own algorithm, whatever the header says; the same at every run. */
+const signedBy: Sign = ({ alg, privateKey }, input) =>
+  (alg === 'ES256'
+    ? ecSignature(privateKey, input)
+    : sign(alg === 'EdDSA' ? null : 'sha256', Buffer.from(input), privateKey)
+  ).toString('base64url')
+
+function isSignedBy({ alg, publicKey }: SigningKey, input: string, signature: Buffer): boolean {
+  const key = { key: publicKey, dsaEncoding: 'ieee-p1363' } as const
+  return verify(alg === 'EdDSA' ? null : 'sha256', Buffer.from(input), key, signature)
+}
 
 const claims = {
   iss: ISSUER,
@@ -22,15 +46,16 @@ const claims = {
   scope: 'read write',
   sid: 'bG9jYXRvciEh1dR8LNuOrQUUEJJv0Mws',
 }
-const header = { alg: 'RS256', kid: active!.kid, typ: 'at+jwt' }
 const encoded = (text: string) => Buffer.from(text).toString('base64url')
 
-const token = (typ: 'at+jwt' | 'JWT', scope: readonly string[]) =>
-  signAccessToken(active!, signOnThread, {
+const token = (key: SigningKey, typ: 'at+jwt' | 'JWT', scope: readonly string[]) =>
+  signAccessToken(key, signedBy, {
     ...{ iss: ISSUER, sub: claims.sub, aud: [claims.aud], exp: claims.exp, iat: claims.iat },
     ...{ clientId: 'web', scope, authTime: claims.iat, sid: claims.sid, distinction: '7', extra: {}, typ },
   })
-const genuine = [await token('at+jwt', ['read', 'write']), await token('JWT', [])]
+const genuine = await Promise.all(
+  owners.flatMap((key) => [token(key, 'at+jwt', ['read', 'write']), token(key, 'JWT', [])]),
+)
 
 /** What of this says JSON: as it is, with a member twice, with one more, in another order, with white space. */
 function spellings(members: Readonly<Record<string, unknown>>, more: string): readonly string[] {
@@ -45,9 +70,12 @@ function spellings(members: Readonly<Record<string, unknown>>, more: string): re
   ]
 }
 
-const changedHeader = fc.constantFrom<Readonly<Record<string, unknown>>>(
+const headersOf = (header: Readonly<Record<string, unknown>>) => [
   ...[header, header, header, { ...header, kid: former!.kid }, { ...header, typ: 'JWT' }],
-  ...['none', 'None', 'HS256', 'RS512', 'PS256', 'ES256', ''].map((alg) => ({ ...header, alg })),
+  ...['none', 'None', 'HS256', 'RS512', 'PS256', 'RS256', 'ES256', 'EdDSA', ''].map((alg) => ({
+    ...header,
+    alg,
+  })),
   ...[
     { ...header, kid: thief!.kid },
     { ...header, kid: undefined },
@@ -68,7 +96,7 @@ const changedHeader = fc.constantFrom<Readonly<Record<string, unknown>>>(
     { ...header, cty: 'JWT' },
     { ...header, alg: 'PBES2-HS256+A128KW', p2c: 1e9 },
   ],
-)
+]
 const changedClaims = fc.constantFrom<Readonly<Record<string, unknown>>>(
   ...[claims, claims, claims, { ...claims, aud: ['a', 'b'] }, { ...claims, extra: { __proto__: null } }],
   ...[
@@ -82,15 +110,23 @@ const changedClaims = fc.constantFrom<Readonly<Record<string, unknown>>>(
     { ...claims, sub: undefined },
   ],
 )
-const grammar = fc
-  .record({
-    head: changedHeader.chain((head) => fc.constantFrom(...spellings(head, '"alg":"none"'))),
+const grammarOf = (owner: SigningKey) =>
+  fc.record({
+    head: fc
+      .constantFrom(...headersOf({ alg: owner.alg, kid: owner.kid, typ: 'at+jwt' }))
+      .chain((head) => fc.constantFrom(...spellings(head, '"alg":"none"'))),
     body: changedClaims.chain((body) => fc.constantFrom(...spellings(body, '"sub":"usr_root"'))),
-    key: fc.oneof({ weight: 5, arbitrary: fc.constant(active!) }, fc.constantFrom(former!, thief!)),
+    key: fc.oneof(
+      { weight: 5, arbitrary: fc.constant(owner) },
+      fc.constantFrom(...owners, former!, thief!, ecThief!),
+    ),
   })
+const grammar = fc
+  .constantFrom(...owners)
+  .chain(grammarOf)
   .map(({ head, body, key }) => {
     const input = `${encoded(head)}.${encoded(body)}`
-    return `${input}.${sign('RSA-SHA256', Buffer.from(input), key.privateKey).toString('base64url')}`
+    return `${input}.${signedBy(key, input)}`
   })
 
 /** RFC 9068 section 4 and RFC 8725, read as strictly as can be. */
@@ -98,13 +134,12 @@ function isOurs(text: string): boolean {
   const parts = text.split('.')
   if (parts.length !== 3 || parts.some((part) => respelt(part) !== part)) return false
   const [head = '', body = ''] = parts.map((part) => Buffer.from(part, 'base64url').toString())
-  const key = keys.published.find(({ kid }) =>
-    ['at+jwt', 'JWT'].some((typ) => head === `{"alg":"RS256","kid":"${kid}","typ":"${typ}"}`),
+  const key = keys.published.find(({ alg, kid }) =>
+    ['at+jwt', 'JWT'].some((typ) => head === `{"alg":"${alg}","kid":"${kid}","typ":"${typ}"}`),
   )
   if (!key) return false
   const input = text.slice(0, text.lastIndexOf('.'))
-  if (!verify('RSA-SHA256', Buffer.from(input), key.publicKey, Buffer.from(parts[2]!, 'base64url')))
-    return false
+  if (!isSignedBy(key, input, Buffer.from(parts[2]!, 'base64url'))) return false
   const said = (JSON.parse(body) ?? {}) as Record<string, unknown>
   const needed = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'client_id', 'scope']
   return (
