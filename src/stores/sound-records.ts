@@ -76,8 +76,7 @@ const FAMILY: Readonly<Record<keyof Family, Check>> = {
   rotatedAt: isTime,
   clientId: isText,
   scope: isListOf(isScopeToken),
-  // There always is one, were it the issuer.
-  audience: (value) => isListOf(isAudience)(value) && (value as unknown[]).length > 0,
+  audience: isListOf(isAudience),
   createdAt: isTime,
   endsAt: isTime,
   expiresAt: isTime,

@@ -20,7 +20,8 @@ export async function makeTrialTokens({ deployment, issuer, api }: Setting): Pro
   // All at once, as on a first start with every algorithm.
   await ensureKeys(String(deployment.env.KEYS_DIR), SIGNING_ALGS)
   const second = JSON.parse((await deployment.cli(['keys', 'generate', '--json'])).stdout)
-  const { url } = await deployment.startServer()
+  const offered = { SIGNING_ALG: SIGNING_ALGS.join() }
+  const { url } = await deployment.startServer(offered)
 
   const scopes = ['read', 'write']
   await deployment.addClient('several', { scopes, audiences: ['https://elsewhere.example', API] })
@@ -29,6 +30,12 @@ export async function makeTrialTokens({ deployment, issuer, api }: Setting): Pro
   for (const signingAlg of ['ES256', 'EdDSA'] as const)
     await deployment.addClient(signingAlg, { scopes, audiences: [API], signingAlg })
   const tokensFor = (client_id: string, server = url) => signIn(server, { client_id, ...USER })
+  const signedWith = async (alg: 'ES256' | 'EdDSA') => {
+    const { access_token: token } = await tokensFor(alg)
+    const { alg: signed } = decodeProtectedHeader(token)
+    if (signed !== alg) throw new Error(`a token for ${alg} is signed with ${signed}`)
+    return token
+  }
   const severalAudiences = await tokensFor('several')
 
   const { access_token: good, refresh_token } = await tokensFor('app')
@@ -39,11 +46,11 @@ export async function makeTrialTokens({ deployment, issuer, api }: Setting): Pro
     { ...basic(API, api('client_secret_basic').secret), accept: 'application/token-introspection+jwt' },
   )
   await deployment.cli(['keys', 'promote', second.id, '--force'])
-  const later = await deployment.startServer({ PORT: String(await freePort()) })
+  const later = await deployment.startServer({ ...offered, PORT: String(await freePort()) })
   const accepted = {
     good: { 'for one audience': good, 'for several': severalAudiences.access_token },
-    ES256: { 'signed with ES256': (await tokensFor('ES256')).access_token },
-    EdDSA: { 'signed with EdDSA': (await tokensFor('EdDSA')).access_token },
+    ES256: { 'signed with ES256': await signedWith('ES256') },
+    EdDSA: { 'signed with EdDSA': await signedWith('EdDSA') },
     'second key': { 'by the second key': (await tokensFor('app', later.url)).access_token },
   }
   const refused = {
