@@ -1,6 +1,8 @@
 import { IN_COMMAND, startPasswordHashing } from '../src/accounts/password-hashing.ts'
 import { newEpoch, newSub, type User } from '../src/accounts/user.ts'
 import type { Store } from '../src/stores/contract.ts'
+import { parseStoreUrl } from '../src/stores/location.ts'
+import { openStore, untilReachable } from '../src/stores/open-store.ts'
 import { CLIENT, PASSWORD } from './registration.ts'
 
 /** Registers the client and as many users. They share a password and its hash: hashing is not what is measured. */
@@ -20,4 +22,15 @@ export async function createAccounts(store: Store, count: number): Promise<User[
   }))
   for (const user of users) await store.users.create(user)
   return users
+}
+
+/** As `createAccounts`, in the store at this URL, which is open for no longer than that. @returns the user names. */
+export async function prepareAccounts(storeUrl: string, count: number): Promise<string[]> {
+  const store = await openStore(parseStoreUrl(storeUrl), { waitReplicas: 0, onChange: () => undefined })
+  try {
+    await untilReachable(store, 2000)
+    return (await createAccounts(store, count)).map(({ username }) => username)
+  } finally {
+    await store.close()
+  }
 }

@@ -2,11 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { parseStoreUrl } from '../src/stores/location.ts'
-import { openStore, untilReachable } from '../src/stores/open-store.ts'
 import { SIGNING_ALGS } from '../src/tokens/signing-key.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'
-import { createAccounts } from './accounts.ts'
+import { prepareAccounts } from './accounts.ts'
 import {
   type AlgorithmServer,
   type AlgorithmsFigures,
@@ -73,17 +71,10 @@ async function measureStore(bench: Bench, redis?: RedisServer) {
   const url = redis?.url ?? `lmdb:${join(folder, 'data')}`
   const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })]
   try {
-    const store = await openStore(parseStoreUrl(url), { waitReplicas: 0, onChange: () => undefined })
-    await untilReachable(store, 2000)
-    const users = await createAccounts(store, Math.max(...AT_ONCE))
-    await store.close()
-
+    const usernames = await prepareAccounts(url, Math.max(...AT_ONCE))
     const server = await startServer(cores, url, join(folder, 'keys'), { SIGNING_ALG: alg })
     undo.push(() => server.stop())
-    const load = await Load.start(
-      server.url,
-      users.map(({ username }) => username),
-    )
+    const load = await Load.start(server.url, usernames)
     undo.push(() => load.stop())
 
     const setting = { cores, meter, load, serverPid: server.pid, storePid: redis?.pid, progress }
@@ -141,10 +132,7 @@ async function measureInFlood(settings: FloodSettings): Promise<FloodFigures> {
   try {
     const redis = await startRedis({ aof: 'everysec' })
     undo.push(() => redis.stop())
-    const store = await openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
-    await untilReachable(store, 2000)
-    const usernames = (await createAccounts(store, FLOOD_USERS)).map(({ username }) => username)
-    await store.close()
+    const usernames = await prepareAccounts(redis.url, FLOOD_USERS)
     const trust = { TRUST_PROXY: '127.0.0.1' }
     const server = await startServer(cores, redis.url, join(folder, 'keys'), trust)
     undo.push(() => server.stop())
@@ -164,10 +152,7 @@ async function measureEachAlgorithm(settings: AlgorithmsSettings): Promise<Algor
   try {
     const redis = await startRedis({ aof: 'everysec' })
     undo.push(() => redis.stop())
-    const store = await openStore(parseStoreUrl(redis.url), { waitReplicas: 0, onChange: () => undefined })
-    await untilReachable(store, 2000)
-    const usernames = (await createAccounts(store, settings.atOnce)).map(({ username }) => username)
-    await store.close()
+    const usernames = await prepareAccounts(redis.url, settings.atOnce)
     const servers: AlgorithmServer[] = []
     for (const alg of SIGNING_ALGS) {
       const server = await startServer(cores, redis.url, join(folder, alg), { SIGNING_ALG: alg })

@@ -1,10 +1,8 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseStoreUrl } from '../src/stores/location.ts'
-import { openStore, untilReachable } from '../src/stores/open-store.ts'
 import { startRedis } from '../test/support/redis.ts'
-import { createAccounts } from './accounts.ts'
+import { prepareAccounts } from './accounts.ts'
 import { assignCores, cpuMicrosecondsOf } from './cores.ts'
 import { Load } from './load.ts'
 import { startServer } from './server.ts'
@@ -47,10 +45,7 @@ async function measureProfile(
     const redis = kind === 'Redis' ? await startRedis({ aof: 'everysec' }) : undefined
     undo.push(() => redis?.stop())
     const url = redis?.url ?? `lmdb:${join(folder, 'data')}`
-    const store = await openStore(parseStoreUrl(url), { waitReplicas: 0, onChange: () => undefined })
-    await untilReachable(store, 2000)
-    const usernames = (await createAccounts(store, atOnce)).map(({ username }) => username)
-    await store.close()
+    const usernames = await prepareAccounts(url, atOnce)
 
     const sampling = ['--cpu-prof', `--cpu-prof-dir=${folder}`, '--cpu-prof-interval=200']
     const server = await startServer(cores, url, join(folder, 'keys'), {}, sampling)
