@@ -148,9 +148,10 @@ export async function switchUnderLoad(t: Test, isWhole: boolean): Promise<void> 
       const alg = ring === 'signing' ? 'RS256' : 'EdDSA'
       const rotate = ['keys', 'rotate', '--use', 'signing', '--alg', alg]
       t.match(await deployment.cli(rotate), { code: 0, stdout: `Promoted the signing key ${next}` })
+      // Of a key that signs nothing of theirs the servers have nothing to say.
+      if (alg !== 'EdDSA') continue
       for (const server of servers) await auditEvent(server, 'key.promoted', { use: 'signing', kid: next })
-      if (alg === 'EdDSA')
-        t.equal(decodeProtectedHeader((await signIn(urls[0]!, ada)).access_token).kid, next)
+      t.equal(decodeProtectedHeader((await signIn(urls[0]!, ada)).access_token).kid, next)
     }
     await sleep(200)
     t.strictSame(load.refused.slice(0, 3), [])
