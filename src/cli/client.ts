@@ -34,6 +34,15 @@ export async function requireClient(store: Store, clientId: string): Promise<Cli
 const noClient = (clientId: string) =>
   new CommandError(`There is no client ${JSON.stringify(clientId)}. See: pawl client list`)
 
+/**
+ * Changes a client that was found.
+ *
+ * @throws {CommandError} when somebody has deleted it since.
+ */
+export async function changeClient(store: Store, clientId: string, change: ClientChange): Promise<void> {
+  if (!(await store.clients.change(clientId, change))) throw noClient(clientId)
+}
+
 const shown = ({ secretHash: _, epoch: __, ...client }: Client) => client
 
 const add: Command = {
@@ -132,7 +141,7 @@ const update: Command = {
     await withStore(surroundings, async (store, audit) => {
       const client = await requireClient(store, clientId)
       requireConsistent({ ...client, ...change })
-      await store.clients.change(clientId, withRegistration(client, change))
+      await changeClient(store, clientId, withRegistration(client, change))
       audit({ event: 'client.changed', client_id: clientId, changed: Object.keys(change) })
     })
     surroundings.print('The registration is changed')
@@ -181,7 +190,7 @@ const rotateSecret: Command = {
       const client = await requireClient(store, clientId)
       if (client.type === 'public')
         throw new CommandError(`The client ${clientId} is public and has no secret`)
-      await store.clients.change(clientId, { secretHash: hashClientSecret(secret) })
+      await changeClient(store, clientId, { secretHash: hashClientSecret(secret) })
       audit({ event: 'client.secret_rotated', client_id: clientId })
     })
     if (args.values.json) {
@@ -198,7 +207,7 @@ function oneClient(
   verb: string,
   summary: string,
   event: AuditEventName,
-  act: (store: Store, clientId: string) => Promise<unknown>,
+  act: (store: Store, clientId: string) => Promise<void>,
   done: string,
 ): Command {
   return {
@@ -220,7 +229,7 @@ function oneClient(
 
 const changing = (change: ClientChange) => async (store: Store, clientId: string) => {
   await requireClient(store, clientId)
-  await store.clients.change(clientId, change)
+  await changeClient(store, clientId, change)
 }
 
 export const CLIENT_COMMANDS: readonly Command[] = [

@@ -4,7 +4,7 @@ import { newEpoch, newSub, type User, usernameFault, withoutAccess, withPassword
 import type { AuditEventName } from '../audit/event.ts'
 import { readConfig } from '../config/config.ts'
 import { accountSubject } from '../grants/sign-in-budgets.ts'
-import type { Store } from '../stores/contract.ts'
+import type { Store, UserChange } from '../stores/contract.ts'
 import { DamagedRecordError } from '../stores/sound-records.ts'
 import {
   type Arguments,
@@ -32,11 +32,28 @@ const CLAIMS_OPTION = {
   },
 } as const
 
+const noUser = (username: string) =>
+  new CommandError(`There is no user ${JSON.stringify(username)}. See: pawl user list`)
+
 /** Finds a user by name. @throws {CommandError} when there is none. */
 export async function requireUser(store: Store, username: string): Promise<User> {
   const user = await store.users.findByUsername(username)
-  if (!user) throw new CommandError(`There is no user ${JSON.stringify(username)}. See: pawl user list`)
+  if (!user) throw noUser(username)
   return user
+}
+
+/**
+ * Changes a user who was found.
+ *
+ * @throws {CommandError} when somebody has deleted the user since.
+ */
+export async function changeUser(store: Store, user: User, change: UserChange): Promise<void> {
+  if (!(await store.users.change(user.sub, change))) throw noUser(user.username)
+}
+
+/** Deletes a user who was found. @throws {CommandError} when somebody else has, since. */
+export async function deleteUser(store: Store, user: User): Promise<void> {
+  if (!(await store.users.delete(user))) throw noUser(user.username)
 }
 
 function requireUsername(username: string): void {
@@ -132,7 +149,7 @@ const setPassword: Command = {
     await withStore(surroundings, async (store, audit) => {
       const user = await requireUser(store, username)
       const passwordHash = await withHashing((hashing) => hashing.hash(password))
-      await store.users.change(user.sub, withPassword(user, passwordHash))
+      await changeUser(store, user, withPassword(user, passwordHash))
       audit({ event: 'user.password_changed', sub: user.sub })
     })
     surroundings.print('The password is set; every session of the user has ended')
@@ -151,7 +168,7 @@ const setClaims: Command = {
     const claims = readClaims(String(args.values.claims))
     await withStore(surroundings, async (store, audit) => {
       const user = await requireUser(store, username)
-      await store.users.change(user.sub, { claims })
+      await changeUser(store, user, { claims })
       audit({ event: 'user.changed', sub: user.sub, changed: ['claims'] })
     })
     surroundings.print('The claims are set')
@@ -188,7 +205,7 @@ function oneUser(
   verb: string,
   summary: string,
   event: AuditEventName,
-  act: (store: Store, user: User) => Promise<unknown>,
+  act: (store: Store, user: User) => Promise<void>,
   done: string,
   actUnread?: (store: Store, username: string) => Promise<boolean>,
 ): Command {
@@ -252,14 +269,14 @@ export const USER_COMMANDS: readonly Command[] = [
     'disable',
     'keep a user from signing in, and end every session of the user',
     'user.disabled',
-    (store, user) => store.users.change(user.sub, withoutAccess(user)),
+    (store, user) => changeUser(store, user, withoutAccess(user)),
     'The user is disabled; every session has ended',
   ),
   oneUser(
     'enable',
     'let a disabled user sign in again',
     'user.enabled',
-    (store, user) => store.users.change(user.sub, { disabled: false }),
+    (store, user) => changeUser(store, user, { disabled: false }),
     'The user may sign in again',
   ),
   setPassword,
@@ -269,7 +286,7 @@ export const USER_COMMANDS: readonly Command[] = [
     'delete',
     'delete a user, and end every session of the user',
     'user.deleted',
-    (store, user) => store.users.delete(user),
+    deleteUser,
     'The user is deleted; every session has ended',
     (store, username) => store.users.deleteUnread(username),
   ),

@@ -1,8 +1,14 @@
 import type { User } from '../accounts/user.ts'
 import type { TokenServices } from './grant.ts'
 
-/** Who it is; or why nobody is signed in, for our log only, with the user's `sub` where there is such a user. */
-export type VerifiedUser = { readonly user: User } | { readonly refused: string; readonly sub?: string }
+/**
+ * Who it is; or why nobody is signed in, for our log only, with the user's `sub` where there is such a user; or that the
+ * account changed in the middle, so that it cannot be told.
+ */
+export type VerifiedUser =
+  | { readonly user: User }
+  | { readonly refused: string; readonly sub?: string }
+  | 'changed'
 
 export function refusal(refused: string, user: User | undefined): VerifiedUser {
   return { refused, ...(user && { sub: user.sub }) }

@@ -86,9 +86,7 @@ async function follow(
     ...(await keptPassword(services, asked)),
   }
   if (Object.keys(change).length > 0) {
-    if (!(await store.users.change(sub, change, epoch))) {
-      return refusal('the account changed meanwhile', user)
-    }
+    if (!(await store.users.change(sub, change, epoch))) return 'changed'
     changed(Object.keys(change))
   }
   return { user: { ...user, ...change, epoch } }

@@ -12,6 +12,8 @@ import {
   withPassword,
 } from '../../src/accounts/user.ts'
 import type { AuditEvent } from '../../src/audit/event.ts'
+import { CommandError } from '../../src/cli/command.ts'
+import { changeUser, deleteUser, requireUser } from '../../src/cli/user.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { revokeToken } from '../../src/endpoints/revocation.ts'
 import { requestToken } from '../../src/endpoints/token.ts'
@@ -33,6 +35,7 @@ const CURRENT = 2
 const SENDER = { network: '192.0.2.0/24', agent: 'a test' }
 const PASSWORD = 'the long password of everybody'
 const CLIENTS = ['web', 'stranger'] as const
+const LANES = 4
 
 /** What is played with: servers' services on one store, and what their audit trail says. */
 interface Stage {
@@ -75,21 +78,25 @@ const revoking = (back: number, client: 0 | 1 = 0): Act => ({
   },
 })
 
-/** As the commands do it: a look, and a change. */
+/** As a command does it: a look, and a change. */
 const accountChange = (
-  change: (store: Store, user: User) => Promise<unknown>,
+  change: (store: Store, user: User) => Promise<void>,
   held: (user: law.ModelUser) => void,
 ): Act => ({
   async real({ store, user }) {
-    const found = await store.users.findByUsername(user.username)
-    if (!found) return 'no such user'
-    return String(await change(store, found))
+    try {
+      await change(store, await requireUser(store, user.username))
+      return 'done'
+    } catch (error) {
+      if (error instanceof CommandError) return 'no such user'
+      throw error
+    }
   },
   law({ user }) {
     if (user.password === GONE) return 'no such user'
     user.epoch += 1
     held(user)
-    return 'true'
+    return 'done'
   },
 })
 
@@ -111,28 +118,24 @@ export const ACTS = {
     law: (model) => law.revokeSession(model, 0),
   },
   disable: accountChange(
-    (store, user) => store.users.change(user.sub, withoutAccess(user)),
+    (store, user) => changeUser(store, user, withoutAccess(user)),
     (user) => {
       user.disabled = true
     },
   ),
   'password change': accountChange(
-    (store, user) =>
-      store.users.change(user.sub, withPassword(user, `${user.passwordHash?.slice(0, -4)}AAAA`)),
+    (store, user) => changeUser(store, user, withPassword(user, `${user.passwordHash?.slice(0, -4)}AAAA`)),
     (user) => {
       user.password = 1
     },
   ),
   'sign out everywhere': accountChange(
-    (store, user) => store.users.change(user.sub, withoutSessions(user)),
+    (store, user) => changeUser(store, user, withoutSessions(user)),
     () => {},
   ),
-  'user deletion': accountChange(
-    (store, user) => store.users.delete(user),
-    (user) => {
-      user.password = GONE
-    },
-  ),
+  'user deletion': accountChange(deleteUser, (user) => {
+    user.password = GONE
+  }),
   'sign-in': {
     real: ({ post, user }) =>
       post('token', {
@@ -158,6 +161,7 @@ const said = ({ error, generation }: law.Expected) => error ?? `generation ${gen
  * @param combinations of acts.
  * @param points where an act can be held up at a question to the store: before it goes out and before its answer is
  *   heard, or only the latter, which makes every order of the questions.
+ * @param tell hears of each combination that is done, since all of them take a while.
  * @returns how many interleavings there were of each combination.
  */
 export async function playInterleavings(
@@ -165,6 +169,7 @@ export async function playInterleavings(
   kind: StoreKind,
   combinations: readonly (readonly ActName[])[],
   points: 'both' | 'answers',
+  tell: (line: string) => void = () => {},
 ): Promise<Map<string, number>> {
   const stage = await openStage(t, kind)
   const counts = new Map<string, number>()
@@ -172,11 +177,22 @@ export async function playInterleavings(
   // Each has a user of its own, so they can be played side by side.
   const lane = async () => {
     for (let names = waiting.shift(); names; names = waiting.shift()) {
+      const what = names.join(' × ')
+      const begin = performance.now()
       const count = await playOne(stage, names, points)
-      counts.set(names.join(' × '), count)
+      counts.set(what, count)
+      const seconds = ((performance.now() - begin) / 1000).toFixed(1)
+      tell(`${what}: ${count} orders, ${seconds} s; ${waiting.length} combinations to go`)
     }
   }
-  await Promise.all([lane(), lane(), lane(), lane()])
+  // Where one fails the others end what they are at, while the store is still there.
+  const stopping = async () => {
+    await lane().finally(() => {
+      waiting.length = 0
+    })
+  }
+  const lanes = await Promise.allSettled(Array.from({ length: LANES }, stopping))
+  for (const outcome of lanes) if (outcome.status === 'rejected') throw outcome.reason
   return counts
 }
 
