@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { Parser } from 'tap-parser'
+import { tableOf } from './counts.mjs'
 
 const bin = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
 
@@ -30,8 +31,9 @@ parser.on('assert', ({ ok, name, time, skip }) => {
   const outcome = skip ? 'skip' : ok ? 'ok  ' : 'FAIL'
   console.log(`${outcome} ${name}${time ? ` ${(time / 1000).toFixed(1)} s` : ''}`)
 })
-// What a file has counted, `t.comment('count: …')`, wherever in it that is said.
+// What a file has counted or measured, wherever in it that is said.
 const counted = []
+const figures = []
 listen(parser)
 parser.on('bailout', (reason) => console.log(`tap gave up: ${reason}`))
 tap.stdout.pipe(parser)
@@ -48,7 +50,8 @@ for (const { fullname, diag } of failures) {
   }
 }
 
-if (counted.length > 0) console.log(`\n${counted.join('\n')}`)
+if (figures.length > 0) console.log(`\n${figures.join('\n')}`)
+if (counted.length > 0) console.log(`\n${counted.join('\n')}\n\n${tableOf(counted)}`)
 if (count.skip + count.todo > 0) console.log(`\n${count.skip} skipped, ${count.todo} to do`)
 // A run that broke off with no failed test to show for it has failed all the same.
 if (status !== 0 && count.fail === 0) {
@@ -60,8 +63,8 @@ process.exitCode = count.fail === 0 ? 0 : 1
 
 function listen(part) {
   part.on('comment', (comment) => {
-    const [, said] = /^\s*# (count: .*)/.exec(comment) ?? []
-    if (said) counted.push(said)
+    const [, said, what] = /^\s*# ((count|figure): .*)/.exec(comment) ?? []
+    if (said) (what === 'count' ? counted : figures).push(said)
   })
   part.on('child', listen)
 }

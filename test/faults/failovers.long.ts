@@ -44,6 +44,16 @@ for (const waitReplicas of [0, 1]) {
     await load.eachTurned('the last failover')
     await load.stop()
     const mayLoseMs = () => (waitReplicas === 0 ? REPLICATION_LAG_MS : 0)
-    holdHistory(t, recorder, servers, { ...PROMISES, mayLoseMs }, `failovers ${FAILOVERS}`)
+    holdHistory(
+      t,
+      recorder,
+      servers,
+      { ...PROMISES, mayLoseMs },
+      {
+        what: 'failovers',
+        number: FAILOVERS,
+        on: 'redis',
+      },
+    )
   })
 }

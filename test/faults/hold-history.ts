@@ -1,5 +1,6 @@
 import { strictEqual } from 'node:assert/strict'
 import type { Test } from 'tap'
+import { type Counted, count } from '../support/count.ts'
 import { auditEvents } from '../support/deployment.ts'
 import type { ServerProcess } from '../support/processes.ts'
 import { checkHistory, type Promises } from './check-history.ts'
@@ -22,7 +23,7 @@ export function holdHistory(
   recorder: Recorder,
   servers: readonly ServerProcess[],
   promises: Promises,
-  counted: string,
+  counted: Pick<Counted, 'what' | 'number' | 'on'>,
 ): void {
   const reuses = servers.flatMap(auditEvents).filter(({ event }) => event === 'refresh.reuse')
   const history = recorder.history(reuses.map(({ sid }) => String(sid)))
@@ -32,7 +33,6 @@ export function holdHistory(
   const sessions = new Set(entries.map(({ session }) => session)).size
   const troubles = entries.filter(({ status }) => status !== 200).length
   strictEqual(entries.length > 0, true)
-  t.comment(
-    `count: ${counted}: requests ${entries.length} of ${sessions} sessions, ${troubles} without success, violations ${violations.length} (${t.name})`,
-  )
+  const more = `${t.name}: ${entries.length} requests of ${sessions} sessions, ${troubles} without success`
+  count(t, { ...counted, violations: violations.length, more })
 }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { count } from '../support/count.ts'
 import { STORE_KINDS } from '../support/deployment.ts'
 import { pairs, playInterleavings } from './interleavings.ts'
 
@@ -16,8 +17,8 @@ for (const kind of STORE_KINDS) {
   const acts = kind === 'lmdb' ? ACTS.slice(0, 4) : ACTS
   t.test(`every order of the answers, for every two of ${acts.length} acts, on ${kind}`, async (t) => {
     const counts = await playInterleavings(t, kind, [...pairs([...acts]), ...ONCE_AMISS], 'answers')
-    const count = [...counts.values()].reduce((sum, each) => sum + each, 0)
-    t.ok(count > 300, `${count} interleavings, as the law has it`)
-    t.comment(`count: interleavings on ${kind} ${count}, violations 0`)
+    const number = [...counts.values()].reduce((sum, each) => sum + each, 0)
+    t.ok(number > 300, `${number} interleavings, as the law has it`)
+    count(t, { what: 'interleavings', number, on: kind })
   })
 }

@@ -34,5 +34,5 @@ export async function playKills(t: Test, kind: StoreKind, kills: number): Promis
   }
   await load.eachTurned('the last kill')
   await load.stop()
-  holdHistory(t, recorder, all, PROMISES, `kills of a server ${kills}`)
+  holdHistory(t, recorder, all, PROMISES, { what: 'kills of a server', number: kills, on: kind })
 }

@@ -9,6 +9,7 @@ import type { Test } from 'tap'
 import { parseStoreUrl } from '../../src/stores/location.ts'
 import { openStore } from '../../src/stores/open-store.ts'
 import type { Acknowledged } from '../stores/busy-writer.ts'
+import { count } from '../support/count.ts'
 import { createReaper } from '../support/reaper.ts'
 
 const WRITER = fileURLToPath(new URL('../stores/busy-writer.js', import.meta.url))
@@ -28,6 +29,12 @@ export async function holdKills(t: Test, kills: number): Promise<void> {
     const lost = await lostOf(url, all)
     t.strictSame(lost, [], `kill ${round + 1}: of ${all.length} acknowledged all are there`)
   }
+  count(t, {
+    what: 'kills of a writer',
+    number: kills,
+    on: 'lmdb',
+    more: `${all.length} acknowledged writes`,
+  })
   for (const what of ['user', 'sign-in', 'rotation', 'revocation'] as const) {
     t.ok(
       all.some((line) => line.what === what),

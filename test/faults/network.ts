@@ -143,5 +143,5 @@ export async function playFaults(
     }
   }
   await load.stop()
-  holdHistory(t, recorder, servers, promises, `faults ${rounds * names.length}`)
+  holdHistory(t, recorder, servers, promises, { what: 'faults', number: rounds * names.length, on: 'redis' })
 }

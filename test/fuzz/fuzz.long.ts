@@ -1,6 +1,7 @@
 import t from 'tap'
 import { contextOf, prepareStage } from '../conformance/context.ts'
 import { logFaults, sendGenerated } from '../conformance/generated.ts'
+import { count } from '../support/count.ts'
 import { STORE_KINDS } from '../support/deployment.ts'
 import { described, fuzz } from './fuzz.ts'
 import { TARGETS } from './targets.ts'
@@ -48,12 +49,13 @@ for (const kind of STORE_KINDS) {
     const { sent, faults, turnedAway } = await sendGenerated(context, partOf(SHARE_OF_REQUESTS), SEED)
     const found = [...faults, ...logFaults(context, turnedAway)]
     note(`requests on ${kind}`, sent, found, begin)
+    count(t, { what: 'hostile requests', number: sent, on: kind, violations: found.length })
     t.strictSame(found, [])
   })
 }
 
 t.test('in all', async (t) => {
-  print(`fuzz inputs: ${tried}, violations: ${violations}`)
+  count(t, { what: 'fuzz inputs', number: tried, violations, more: `SEED=${SEED}` })
   t.equal(violations, 0)
   t.ok(tried >= INPUTS)
 })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { count } from '../support/count.ts'
 import { STORE_KINDS } from '../support/deployment.ts'
 import { holdHistories } from './histories.ts'
 
@@ -11,7 +12,8 @@ for (const kind of STORE_KINDS) {
     t.test(`histories on ${kind}${withRestarts ? ', in which servers are killed' : ''}`, async (t) => {
       const { histories, steps, tally } = await holdHistories(t, kind, asked)
       const counts = Object.entries(tally).map(([what, count]) => `${what} ${count}`)
-      t.comment(`count: ${t.name}: ${histories} of ${steps} steps, violations 0; ${counts.join(', ')}`)
+      const more = `${withRestarts ? 'with servers that are killed; ' : ''}${steps} steps: ${counts.join(', ')}`
+      count(t, { what: 'histories', number: histories, on: kind, more })
       t.pass(`${histories} histories`)
     })
   }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { count } from '../support/count.ts'
 import { deploy, type StoreKind } from '../support/deployment.ts'
 import { expectOAuthError, expectProblem } from '../support/expect.ts'
 import { type Answer, basic, postForm, signIn, type Tokens, tryRefresh } from '../support/http-client.ts'
@@ -40,7 +41,9 @@ export async function overload(t: Test, kind: StoreKind, amounts: Amounts): Prom
   await sleep(200)
   const before = memoryOf(server)
 
+  let overloads = 0
   const during = async (name: string, work: () => Promise<unknown>) => {
+    overloads += 1
     const from = other.waits.length
     const begin = performance.now()
     await work()
@@ -134,6 +137,7 @@ export async function overload(t: Test, kind: StoreKind, amounts: Amounts): Prom
     'nothing was unexpected',
   )
   const { rss, peak } = memoryOf(server)
+  count(t, { what: 'overloads', number: overloads, on: kind })
   t.comment(`figure: ${kind}: RSS ${before.rss} MB before, ${rss} MB after, ${peak} MB at most`)
   t.equal(await server.stop(), 0, 'and it stops in good order')
 }
@@ -181,10 +185,10 @@ async function startOther(server: ServerProcess, tokens: Tokens, clientId: strin
   }
 }
 
-async function openMany({ port }: ServerProcess, count: number, octets: string): Promise<Socket[]> {
+async function openMany({ port }: ServerProcess, number: number, octets: string): Promise<Socket[]> {
   const sockets: Socket[] = []
-  while (sockets.length < count) {
-    const some = Array.from({ length: Math.min(OPENED_AT_ONCE, count - sockets.length) }, () => {
+  while (sockets.length < number) {
+    const some = Array.from({ length: Math.min(OPENED_AT_ONCE, number - sockets.length) }, () => {
       const socket = connect(port, '127.0.0.1')
       // What the server closes may be reset, too.
       socket.on('error', () => undefined)

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { clientKey } from '../../src/stores/redis/keys.ts'
+import { count } from '../support/count.ts'
 import { deploy, STORE_KINDS, type StoreKind } from '../support/deployment.ts'
 import { startNotedServer } from '../support/noted-calls.ts'
 import { ask, compare, expectAlike, pairs, shapeOf } from './enumeration.ts'
@@ -10,13 +11,13 @@ const BOUND = 1 / 3
 
 for (const kind of STORE_KINDS) {
   t.test(`what exists and what does not, on ${kind}`, async (t) => {
-    const { url, all, close, count, commands } = await begin(t, kind)
+    const { url, all, close, questions, commands } = await begin(t, kind)
     let round = 1
     let compared = 0
     for (const pair of all) {
       const answers = []
       for (const request of [pair.existing(round++), pair.other(round++)]) {
-        const asked = await count(() => ask(url, request).then((answer) => answers.push(shapeOf(answer))))
+        const asked = await questions(() => ask(url, request).then((answer) => answers.push(shapeOf(answer))))
         answers.push(asked)
       }
       t.strictSame(answers[0], answers[2], `${pair.name}: the same bytes and headers`)
@@ -34,7 +35,7 @@ for (const kind of STORE_KINDS) {
       }
       compared += 1
     }
-    t.comment(`count: pairs of requests that look alike ${compared} on ${kind}`)
+    count(t, { what: 'pairs of requests that look alike', number: compared, on: kind })
     await close()
   })
 }
@@ -70,7 +71,7 @@ async function begin(t: Test, kind: StoreKind) {
     all,
     close: () => server.close(),
     commands: redis && monitored,
-    async count(work: () => Promise<unknown>) {
+    async questions(work: () => Promise<unknown>) {
       const asked = await server.count(work)
       // The client of a sign-in is the same whoever is signed in, and remembered for a moment.
       return asked.includes('passwords.verify') ? asked.filter((verb) => verb !== 'clients.find') : asked

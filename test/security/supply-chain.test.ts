@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
+import { count } from '../support/count.ts'
 
 const ROOT = new URL('../../../', import.meta.url)
 
@@ -51,7 +52,7 @@ t.test('every package of production has a permissive licence and a digest', asyn
     without.map(([path]) => path),
     [],
   )
-  t.comment(`count: production packages ${production.length}`)
+  count(t, { what: 'production packages', number: production.length })
 })
 
 t.test('nothing of production runs at install but what is known to', async (t) => {

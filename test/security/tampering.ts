@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { count } from '../support/count.ts'
 import { type Deployment, deploy, type StoreKind } from '../support/deployment.ts'
 import {
   type Answer,
@@ -175,7 +176,7 @@ export async function tamper(t: Test, kind: StoreKind, share: number): Promise<v
     'nothing was unexpected',
   )
   t.ok(counts.refused + counts.unavailable > 0, JSON.stringify(counts))
-  t.comment(`count: tampered records ${counts.damages} on ${kind}`)
+  count(t, { what: 'tampered records', number: counts.damages, on: kind })
 }
 
 interface Setting {

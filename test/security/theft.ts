@@ -8,6 +8,7 @@ import {
   type RefreshSecretRing,
   readRefreshToken,
 } from '../../src/tokens/refresh-token.ts'
+import { count } from '../support/count.ts'
 import { auditEvent, type Deployment, deploy, type StoreKind } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
 import { basic, claimsOf, postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
@@ -196,7 +197,7 @@ export async function steal(t: Test, kind: StoreKind, startsServer: boolean): Pr
     t.ok(await refresh(server.url, turned.refresh_token, APP))
     t.ok(await refresh(server.url, confidential.refresh_token, web))
     t.equal(server.stderr, '')
-    t.comment(`count: theft attempts ${attempts} on ${kind}`)
+    count(t, { what: 'theft attempts', number: attempts, on: kind })
   })
 }
 
