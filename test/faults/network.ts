@@ -17,6 +17,9 @@ interface Path {
   readonly lastsMs: number
 }
 
+/** For each command of the log; a server looks after its clients once in a thousand. */
+const LOAD_DELAY_US = 2000
+
 const config = (redis: RedisServer, name: string, value: string) => redis.cli('CONFIG', 'SET', name, value)
 
 /** Each returns when its cause is gone. */
@@ -70,6 +73,13 @@ export const FAULTS: Record<string, (path: Path) => Promise<void>> = {
     await until('it has loaded', async () =>
       String(await redis.cli('INFO', 'persistence')).includes('\nloading:0'),
     )
+  },
+  'a Redis that is loading': async ({ redis, lastsMs }) => {
+    // It answers now and then while it reads its log once more, so slowly that this lasts.
+    await config(redis, 'key-load-delay', String(LOAD_DELAY_US))
+    const deadline = performance.now() + lastsMs
+    while (performance.now() < deadline) await redis.cli('DEBUG', 'LOADAOF')
+    await config(redis, 'key-load-delay', '0')
   },
   'a Redis that is read-only': async ({ redis, lastsMs }) => {
     await redis.cli('REPLICAOF', '127.0.0.1', '1')
