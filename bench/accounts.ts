@@ -24,13 +24,18 @@ export async function createAccounts(store: Store, count: number): Promise<User[
   return users
 }
 
-/** As `createAccounts`, in the store at this URL, which is open for no longer than that. @returns the user names. */
-export async function prepareAccounts(storeUrl: string, count: number): Promise<string[]> {
+/** As `createAccounts`, in the store at this URL, which is open for no longer than that. */
+export async function prepareUsers(storeUrl: string, count: number): Promise<User[]> {
   const store = await openStore(parseStoreUrl(storeUrl), { waitReplicas: 0, onChange: () => undefined })
   try {
-    await untilReachable(store, 2000)
-    return (await createAccounts(store, count)).map(({ username }) => username)
+    await untilReachable(store, 5000)
+    return await createAccounts(store, count)
   } finally {
     await store.close()
   }
+}
+
+/** As `prepareUsers`. @returns the user names. */
+export async function prepareAccounts(storeUrl: string, count: number): Promise<string[]> {
+  return (await prepareUsers(storeUrl, count)).map(({ username }) => username)
 }

@@ -6,12 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose'
-import { parseStoreUrl } from '../src/stores/location.ts'
-import { openStore, untilReachable } from '../src/stores/open-store.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { type RedisServer, startRedis } from '../test/support/redis.ts'
 import { until } from '../test/support/until.ts'
-import { createAccounts } from './accounts.ts'
+import { prepareAccounts, prepareUsers } from './accounts.ts'
 import type { Cores } from './cores.ts'
 import type { DialectName } from './dialects.ts'
 import { type BenchServer, type Program, pawl, type SpawnedServer, spawnServer } from './server.ts'
@@ -121,25 +119,15 @@ interface Prepared {
   verificationKeys(server: BenchServer): ReturnType<Running['verificationKeys']>
 }
 
-async function seed(url: string, count: number) {
-  const store = await openStore(parseStoreUrl(url), { waitReplicas: 0, onChange: () => undefined })
-  try {
-    await untilReachable(store, 5000)
-    return await createAccounts(store, count)
-  } finally {
-    await store.close()
-  }
-}
-
 async function preparePawl(
   _: Contender,
   redis: RedisServer,
   folder: string,
   count: number,
 ): Promise<Prepared> {
-  const users = await seed(redis.url, count)
+  const usernames = await prepareAccounts(redis.url, count)
   return {
-    usernames: users.map(({ username }) => username),
+    usernames,
     program: async () => {
       const { args, env } = pawl(redis.url, join(folder, 'keys'), await freePort())
       return { args, env: { NODE_ENV: 'production', ...env } }
@@ -159,7 +147,7 @@ async function preparePeer(
   count: number,
 ): Promise<Prepared> {
   const scratch = `lmdb:${join(folder, 'users')}`
-  const users = (await seed(scratch, count)).map(({ sub, username, passwordHash }) => ({
+  const users = (await prepareUsers(scratch, count)).map(({ sub, username, passwordHash }) => ({
     id: sub,
     username,
     passwordHash,
