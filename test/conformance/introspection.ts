@@ -163,7 +163,11 @@ export const INTROSPECTION: readonly Row[] = [
       const { text } = await introspect({ token: kept.refresh_token, ...moved })
       t.equal(text, INACTIVE, 'no audience is left: what no refresh is answered for is not active')
       await pawl(['client', 'update', 'moved', '--audience', 'https://old.example'])
-      t.match((await introspect({ token: kept.refresh_token, ...moved })).json, { active: true }, 'given back')
+      t.match(
+        (await introspect({ token: kept.refresh_token, ...moved })).json,
+        { active: true },
+        'given back',
+      )
     },
   },
   {
