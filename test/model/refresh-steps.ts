@@ -49,6 +49,24 @@ export function lostAnswerStep(family: number, which: number, route: Route): Ste
   }
 }
 
+/** A thief who keeps pace: each rotation of the owner is repeated, from elsewhere, at the other server. */
+export function lockstepStep(family: number, turns: number, { sender, server }: Route, thief: number): Step {
+  return {
+    check: (model) => family < model.families.length,
+    async run(model, real) {
+      const { client } = model.families[family]!
+      for (let turn = 0; turn < turns; turn += 1) {
+        const known = tokenOf(model, real, family, 0)
+        if (!known) return
+        await ask(model, real, family, { ...known, client, sender, server })
+        await ask(model, real, family, { ...known, client, sender: thief, server: 1 - server })
+      }
+    },
+    toString: () =>
+      `sender ${thief} repeats ${turns} refreshes of family ${family}, ${told({ sender, server })}`,
+  }
+}
+
 /** Two tabs of one browser: the same token at both servers at once. */
 export function twiceStep(family: number, { sender }: Route): Step {
   return {

@@ -3,7 +3,7 @@ import { ACCOUNT_CHANGES, accountStep } from './account-steps.ts'
 import { disableClientStep, endClientStep, REGISTRATIONS, registrationStep } from './client-steps.ts'
 import { probeStep } from './probe-steps.ts'
 import type { Step } from './real.ts'
-import { lostAnswerStep, refreshStep, strangerStep, twiceStep } from './refresh-steps.ts'
+import { lockstepStep, lostAnswerStep, refreshStep, strangerStep, twiceStep } from './refresh-steps.ts'
 import { revokeSessionStep, revokeStep, signInStep } from './session-steps.ts'
 import { passStep, restartStep, rollBackStep } from './store-steps.ts'
 import { SENDERS } from './world.ts'
@@ -42,6 +42,7 @@ const PLAIN: [weight: number, step: fc.Arbitrary<Step>][] = [
   [25, refresh.map((args) => refreshStep(...args))],
   [2, fc.tuple(family, which, route).map((args) => lostAnswerStep(...args))],
   [2, fc.tuple(family, route).map((args) => twiceStep(...args))],
+  [1, fc.tuple(family, fc.integer({ min: 1, max: 3 }), route, sender).map((args) => lockstepStep(...args))],
   [1, fc.tuple(family, which, client, route).map((args) => strangerStep(...args))],
   [1, fc.tuple(family, anyToken, revoker, route).map((args) => revokeStep(...args))],
   [3, fc.tuple(family, anyToken, caller, route).map((args) => probeStep(...args))],
