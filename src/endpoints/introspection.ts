@@ -108,6 +108,8 @@ async function introspectRefreshToken(
   const { user } = view
   const family = view.family && withoutWithdrawn(caller, view.family)
   if (!family || !user || !caller.grants.includes('refresh_token')) return INACTIVE
+  // A refresh would be refused, whatever else there is to it.
+  if (family.audience.length === 0) return INACTIVE
   const presented = { client: caller, generation: token.generation, sender: family.lastSender }
   const { kind } = judge(settings, presented, view)
   if (kind !== 'rotate' && kind !== 'repeat' && kind !== 'heal' && kind !== 'reuse_observed') return INACTIVE

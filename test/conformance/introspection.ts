@@ -155,6 +155,19 @@ export const INTROSPECTION: readonly Row[] = [
         }
         t.equal((await introspect({ token: tokens.refresh_token, ...web })).text, INACTIVE, name)
       }
+
+      const moved = await registerConfidential('moved', { audiences: ['https://old.example'] })
+      const kept = await signIn(moved)
+      await pawl(['client', 'update', 'moved', '--audience', 'https://new.example'])
+      expectOAuthError(t, await context.tryRefresh(kept, moved), 'invalid_grant')
+      const { text } = await introspect({ token: kept.refresh_token, ...moved })
+      t.equal(text, INACTIVE, 'no audience is left: what no refresh is answered for is not active')
+      await pawl(['client', 'update', 'moved', '--audience', 'https://old.example'])
+      t.match(
+        (await introspect({ token: kept.refresh_token, ...moved })).json,
+        { active: true },
+        'given back',
+      )
     },
   },
   {

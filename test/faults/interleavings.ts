@@ -26,7 +26,8 @@ import { aroundStore } from '../../src/stores/around-store.ts'
 import type { Store } from '../../src/stores/contract.ts'
 import { untilReachable } from '../../src/stores/open-store.ts'
 import { familyIdOf, mintRefreshToken, newHandle, readRefreshToken } from '../../src/tokens/refresh-token.ts'
-import * as law from '../model/model.ts'
+import * as law from '../model/law.ts'
+import { GRACE_S, IDLE_S, MAX_S, type Model, type ModelUser, newModel, SCOPES } from '../model/model.ts'
 import { deploy, type StoreKind } from '../support/deployment.ts'
 import { claimsOf, encode } from '../support/http-client.ts'
 import { type Operation, type Played, permutations, playAllOrders } from './schedules.ts'
@@ -36,6 +37,8 @@ const CURRENT = 2
 const SENDER = { network: '192.0.2.0/24', agent: 'a test' }
 const PASSWORD = 'the long password of everybody'
 const CLIENTS = ['web', 'stranger'] as const
+/** By the law. */
+const SIGN_IN = { client: 0, password: 0, sender: 0 }
 /** Combinations that are played at once: those on LMDB then share its flushes. */
 const LANES = 12
 
@@ -58,7 +61,7 @@ interface Scene {
 /** One thing that somebody does, really and by the law. What it comes to is one text. */
 interface Act {
   real(scene: Scene): Promise<string>
-  law(model: law.Model): string
+  law(model: Model): string
 }
 
 const refreshing = (back: number, client: 0 | 1 = 0, scope?: string): Act => ({
@@ -69,7 +72,7 @@ const refreshing = (back: number, client: 0 | 1 = 0, scope?: string): Act => ({
       client_id: CLIENTS[client],
       ...(scope !== undefined && { scope }),
     }),
-  law: (model) => said(law.refresh(model, 0, CURRENT - back, client, scope)),
+  law: (model) => said(law.refresh(model, 0, { presented: CURRENT - back, client, sender: 0, scope })),
 })
 
 const revoking = (back: number, client: 0 | 1 = 0): Act => ({
@@ -83,7 +86,7 @@ const revoking = (back: number, client: 0 | 1 = 0): Act => ({
 /** As a command does it: a look, and a change. */
 const accountChange = (
   change: (store: Store, user: User) => Promise<void>,
-  held: (user: law.ModelUser) => void,
+  held: (user: ModelUser) => void,
 ): Act => ({
   async real({ store, user }) {
     try {
@@ -95,15 +98,12 @@ const accountChange = (
     }
   },
   law({ user }) {
-    if (user.password === GONE) return 'no such user'
+    if (user.deleted) return 'no such user'
     user.epoch += 1
     held(user)
     return 'done'
   },
 })
-
-/** The password of a user who is not there. */
-const GONE = -1
 
 export const ACTS = {
   refresh: refreshing(0),
@@ -136,7 +136,7 @@ export const ACTS = {
     () => {},
   ),
   'user deletion': accountChange(deleteUser, (user) => {
-    user.password = GONE
+    user.deleted = true
   }),
   'sign-in': {
     real: ({ post, user }) =>
@@ -146,13 +146,13 @@ export const ACTS = {
         password: PASSWORD,
         client_id: CLIENTS[0],
       }),
-    law: (model) => said(law.signIn(model, 0, 0)),
+    law: (model) => said(law.signIn(model, SIGN_IN)),
   },
 } satisfies Record<string, Act>
 
 export type ActName = keyof typeof ACTS
 
-const said = ({ error, generation }: law.Expected) => error ?? `generation ${generation}`
+const said = ({ error, tokens }: law.Expected) => error ?? `generation ${tokens?.generation}`
 
 /**
  * Plays acts against each other in every order of their await points, on a real store, through the endpoints.
@@ -211,16 +211,16 @@ async function openStage(t: Test, kind: StoreKind): Promise<Stage> {
     PORT: '0',
     MANAGEMENT_PORT: '0',
     ISSUER: 'http://localhost:9000',
-    REFRESH_TOKEN_GRACE: String(law.GRACE_S),
-    REFRESH_TOKEN_IDLE_TTL: String(law.IDLE_S),
-    REFRESH_TOKEN_MAX_TTL: String(law.MAX_S),
+    REFRESH_TOKEN_GRACE: String(GRACE_S),
+    REFRESH_TOKEN_IDLE_TTL: String(IDLE_S),
+    REFRESH_TOKEN_MAX_TTL: String(MAX_S),
     AUDIT_STREAM_LENGTH: '0',
   })
   const { services, close } = await startServer(config, pino({ level: 'silent' }))
   t.teardown(close)
   await untilReachable(services.store, 10_000)
   const clients = CLIENTS.map((clientId) =>
-    newClient({ clientId, type: 'public', grants: ['password', 'refresh_token'], scopes: law.SCOPE }),
+    newClient({ clientId, type: 'public', grants: ['password', 'refresh_token'], scopes: SCOPES }),
   )
   const clientEpoch = clients[0]!.epoch
   for (const client of clients) await services.store.clients.create({ ...client, epoch: clientEpoch })
@@ -291,14 +291,14 @@ async function openScene({ services: shared, user: common, clientEpoch }: Stage)
   await store.users.create(user)
   const handle = newHandle(userLocator(sub))
   const sid = familyIdOf(handle)
-  const idleMs = 1000 * law.IDLE_S
+  const idleMs = 1000 * IDLE_S
   const turn = { id: sid, clientId: CLIENTS[0], clientEpoch, sender: SENDER, idleMs }
   await store.families.create({
     ...turn,
     userEpoch: user.epoch,
-    scope: law.SCOPE,
+    scope: SCOPES,
     audience: ['everybody'],
-    maxMs: 1000 * law.MAX_S,
+    maxMs: 1000 * MAX_S,
   })
   for (let from = 0; from < CURRENT; from += 1) await store.families.advance({ ...turn, from, to: from + 1 })
 
@@ -341,7 +341,7 @@ function sceneOf(open: OpenScene, store: Store): Scene & { begun?: string } {
         const { scope } = claimsOf(answer.access_token)
         strictEqual(
           scope,
-          form.scope ?? law.SCOPE.join(' '),
+          form.scope ?? SCOPES.join(' '),
           'the scope is what was asked for, of what was granted',
         )
         return open.heard(answer.refresh_token!)
@@ -367,7 +367,7 @@ async function lookAfter(open: OpenScene, played: readonly Played<string>[]): Pr
   const { store } = open.services
   const { family } = await store.families.look(open.sid)
   const generation = family?.generation ?? -1
-  strictEqual(family!.endsAt - family!.createdAt, 1000 * law.MAX_S, 'the absolute end has not moved')
+  strictEqual(family!.endsAt - family!.createdAt, 1000 * MAX_S, 'the absolute end has not moved')
   const scene = sceneOf(open, store)
   const newest = { grant_type: 'refresh_token', client_id: CLIENTS[0], refresh_token: open.token(generation) }
   return {
@@ -387,14 +387,18 @@ function ordersOf(played: readonly Played<string>[]): number[][] {
 }
 
 function byTheLaw(acts: readonly Act[], sequence: readonly number[]): Seen {
-  const model = law.newModel(['grace', 'grace'])
-  law.signIn(model, 0, 0)
-  for (let generation = 0; generation < CURRENT; generation += 1)
-    law.refresh(model, 0, generation, 0, undefined)
+  const model = newModel({
+    policies: ['grace', 'grace'],
+    confidential: [false, false],
+    livesElsewhere: false,
+  })
+  law.signIn(model, SIGN_IN)
+  const refresh = (presented: number) => law.refresh(model, 0, { presented, client: 0, sender: 0 })
+  for (let generation = 0; generation < CURRENT; generation += 1) refresh(generation)
   const answers: string[] = []
   for (const at of sequence) answers[at] = acts[at]!.law(model)
   const { generation, revoked, replays } = model.families[0]!.held
-  const probe = () => said(law.refresh(model, 0, generation, 0, undefined))
+  const probe = () => said(refresh(generation))
   return { answers, generation, revoked, replays, afterwards: [probe(), probe()] }
 }
 

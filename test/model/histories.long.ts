@@ -2,18 +2,22 @@ import t from 'tap'
 import { count } from '../support/count.ts'
 import { STORE_KINDS } from '../support/deployment.ts'
 import { holdHistories } from './histories.ts'
+import { KINDS } from './steps.ts'
 
-const HISTORIES = Number(process.env.HISTORIES ?? 10_000)
-const WITH_RESTARTS = 200
+const HISTORIES = {
+  plain: Number(process.env.HISTORIES ?? 10_000),
+  'client changes': 500,
+  restarts: 200,
+}
 
-for (const kind of STORE_KINDS) {
-  for (const withRestarts of [false, true]) {
-    const asked = { histories: withRestarts ? WITH_RESTARTS : HISTORIES, withRestarts }
-    t.test(`histories on ${kind}${withRestarts ? ', in which servers are killed' : ''}`, async (t) => {
-      const { histories, steps, tally } = await holdHistories(t, kind, asked)
+for (const store of STORE_KINDS) {
+  for (const of of KINDS) {
+    const what = of === 'plain' ? store : `${store}, with ${of}`
+    t.test(`histories on ${what}`, async (t) => {
+      const { histories, steps, tally } = await holdHistories(t, store, { histories: HISTORIES[of], of })
       const counts = Object.entries(tally).map(([what, count]) => `${what} ${count}`)
-      const more = `${withRestarts ? 'with servers that are killed; ' : ''}${steps} steps: ${counts.join(', ')}`
-      count(t, { what: 'histories', number: histories, on: kind, more })
+      const more = `${t.name}: ${steps} steps; ${counts.toSorted().join(', ')}`
+      count(t, { what: 'histories', number: histories, on: store, more })
       t.pass(`${histories} histories`)
     })
   }

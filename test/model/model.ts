@@ -1,24 +1,42 @@
 /*
- * The rule once more, written from docs/rotation.md alone and without a look at src: what a server must answer, and
- * what its store must then hold. Times are whole seconds since a history began, and move only when a history says so.
+ * The rule once more, written from the documents alone (docs/rotation.md, docs/audit-events.md, docs/conformance.md) and
+ * without a look at src: what a server must answer, and what its store must then hold. Times are whole seconds since a
+ * history began, and move only when a history says so.
  */
 
 export const GRACE_S = 1000
 export const IDLE_S = 10_000
 export const MAX_S = 16_000
-export const SCOPE = ['read', 'write'] as const
+export const SCOPES = ['read', 'write'] as const
+export const AUDIENCES = ['https://one.example', 'https://two.example'] as const
+export const GRANTS = ['password', 'refresh_token'] as const
 
 export type Policy = 'grace' | 'strict' | 'observe'
 
+/** What a client may, which can be taken from it and given back. */
+export interface Registration {
+  readonly grants: readonly (typeof GRANTS)[number][]
+  readonly scopes: readonly string[]
+  readonly audiences: readonly string[]
+}
+
+/** What every client has at the beginning. */
+export const WHOLE: Registration = { grants: GRANTS, scopes: SCOPES, audiences: AUDIENCES }
+
 export interface ModelClient {
   readonly policy: Policy
+  readonly isConfidential: boolean
   epoch: number
   disabled: boolean
+  registration: Registration
 }
 
 export interface ModelUser {
   password: number
+  /** Verified by the webhook until there is a password here. */
+  livesElsewhere: boolean
   disabled: boolean
+  deleted: boolean
   epoch: number
 }
 
@@ -29,9 +47,20 @@ export interface Held {
   readonly idleEnd: number
   readonly revoked: string | undefined
   readonly replays: number
+  /** Where the last rotation came from. */
+  readonly sender: number
+  /** The last generation that another sender repeated, and how many in a row that makes. */
+  readonly repeated: number
+  readonly run: number
 }
 
-export interface ModelFamily {
+/** What tokens are good for, and for whom. */
+export interface Granted {
+  readonly scope: readonly string[]
+  readonly audience: readonly string[]
+}
+
+export interface ModelFamily extends Granted {
   readonly client: number
   readonly userEpoch: number
   readonly clientEpoch: number
@@ -39,8 +68,6 @@ export interface ModelFamily {
   held: Held
   /** What the store held after each write since the last one that may not be lost; the last is the present. */
   writes: Held[]
-  /** The highest generation that was ever handed out. */
-  highest: number
 }
 
 export interface Model {
@@ -50,141 +77,65 @@ export interface Model {
   readonly families: ModelFamily[]
 }
 
-/** What is expected of one request; the decision is the one that the log names. */
-export interface Expected {
-  readonly decision: string | undefined
-  readonly error: string | undefined
-  /** The generation of the refresh token in the answer. */
-  readonly generation: number | undefined
-  /** By name, and with the reason where the name does not say it. */
-  readonly events: readonly string[]
+/** What each history has of its own from its beginning. */
+export interface Beginning {
+  readonly policies: readonly Policy[]
+  readonly confidential: readonly boolean[]
+  readonly livesElsewhere: boolean
 }
 
-const refusal = (decision: string | undefined, error: string, events: readonly string[] = []): Expected => ({
-  decision,
-  error,
-  generation: undefined,
-  events,
-})
-
-export function newModel(policies: readonly Policy[]): Model {
+export function newModel({ policies, confidential, livesElsewhere }: Beginning): Model {
   return {
     now: 0,
-    clients: policies.map((policy) => ({ policy, epoch: 0, disabled: false })),
-    user: { password: 0, disabled: false, epoch: 0 },
+    clients: policies.map((policy, i) => ({
+      policy,
+      isConfidential: confidential[i]!,
+      epoch: 0,
+      disabled: false,
+      registration: WHOLE,
+    })),
+    user: { password: 0, livesElsewhere, disabled: false, deleted: false, epoch: 0 },
     families: [],
   }
 }
 
-export function signIn(model: Model, client: number, password: number): Expected {
-  const { user, now } = model
-  const by = model.clients[client]!
-  if (by.disabled) return refusal(undefined, 'invalid_client')
-  if (user.password !== password || user.disabled) {
-    return refusal(undefined, 'invalid_grant', ['sign_in.failed'])
-  }
-  const held = { generation: 0, rotatedAt: now, idleEnd: now + IDLE_S, revoked: undefined, replays: 0 }
-  model.families.push({
-    client,
-    userEpoch: user.epoch,
-    clientEpoch: by.epoch,
-    end: now + MAX_S,
-    held,
-    writes: [held],
-    highest: 0,
-  })
-  return { decision: undefined, error: undefined, generation: 0, events: ['sign_in.succeeded'] }
+/** Whether the store still has the record. */
+export function isThere(model: Model, family: ModelFamily): boolean {
+  return model.now < family.held.idleEnd && model.now < family.end
 }
 
-/** Whether the session is over in a way that makes no difference between its tokens. */
-function ended(model: Model, family: ModelFamily, client: number): Expected | undefined {
-  const { held } = family
-  if (model.now >= held.idleEnd || model.now >= family.end) return refusal('gone', 'invalid_grant')
-  if (held.revoked !== undefined) {
-    return refusal('revoked', 'invalid_grant', [`refresh.after_revocation ${held.revoked}`])
-  }
-  if (client !== family.client) return refusal('other_client', 'invalid_grant')
-  if (family.userEpoch !== model.user.epoch) return refusal('user_ended', 'invalid_grant')
-  if (family.clientEpoch !== model.clients[client]!.epoch) return refusal('client_ended', 'invalid_grant')
+/** Why the session is over, in the word that the log has for it. */
+export function overBy(model: Model, family: ModelFamily): string | undefined {
+  if (!isThere(model, family)) return 'gone'
+  if (family.held.revoked !== undefined) return 'revoked'
+  if (model.user.deleted || family.userEpoch !== model.user.epoch) return 'user_ended'
+  if (family.clientEpoch !== model.clients[family.client]!.epoch) return 'client_ended'
   return undefined
 }
 
-export function refresh(
-  model: Model,
-  index: number,
-  presented: number,
-  client: number,
-  scope: string | undefined,
-): Expected {
-  const family = model.families[index]!
-  const { held } = family
-  const by = model.clients[client]!
-  if (by.disabled) return refusal(undefined, 'invalid_client')
-  const over = ended(model, family, client)
-  if (over) return over
-  if (scope !== undefined && !scope.split(' ').every((token) => SCOPE.some((granted) => granted === token))) {
-    return refusal('scope_exceeded', 'invalid_scope')
+/** What is left of a grant where its client has lost some of it since. */
+export function leftOf(model: Model, { client, scope, audience }: ModelFamily): Granted {
+  const { registration } = model.clients[client]!
+  return {
+    scope: scope.filter((one) => registration.scopes.includes(one)),
+    audience: audience.filter((one) => registration.audiences.includes(one)),
   }
-  const { generation, rotatedAt } = held
-  if (presented >= generation) {
-    const isHeal = presented > generation
-    const next = presented + 1
-    const idleEnd = Math.min(model.now + IDLE_S, family.end)
-    write(family, { ...held, generation: next, rotatedAt: model.now, idleEnd })
-    return {
-      decision: isHeal ? 'heal' : 'rotate',
-      error: undefined,
-      generation: next,
-      events: isHeal ? ['refresh.healed'] : [],
-    }
-  }
-  const inGrace = by.policy !== 'strict' && model.now - rotatedAt < GRACE_S
-  if (presented === generation - 1 && inGrace) {
-    write(family, { ...held, replays: held.replays + 1 })
-    return { decision: 'repeat', error: undefined, generation, events: ['refresh.replayed'] }
-  }
-  if (by.policy === 'observe') {
-    return { decision: 'reuse_observed', error: undefined, generation, events: ['refresh.reuse_observed'] }
-  }
-  end(family, 'reuse')
-  return refusal('reuse', 'invalid_grant', ['refresh.reuse'])
 }
 
-/** A client revokes a token of this family (RFC 7009): the answer is always 200. @returns the audit events. */
-export function revoke(model: Model, index: number, client: number): readonly string[] {
-  const family = model.families[index]!
-  if (client !== family.client || !isThere(model, family) || family.held.revoked !== undefined) return []
-  end(family, 'client')
-  return ['session.revoked client']
+/** A rotation or a repeat, which the store may lose. */
+export function write(family: ModelFamily, held: Held): void {
+  family.held = held
+  family.writes.push(held)
 }
 
-/** The operator ends this session. @returns what the store says. */
-export function revokeSession(model: Model, index: number): 'revoked' | 'already_revoked' | 'gone' {
-  const family = model.families[index]!
-  if (!isThere(model, family)) return 'gone'
-  if (family.held.revoked !== undefined) return 'already_revoked'
-  end(family, 'operator')
-  return 'revoked'
-}
-
-export function isThere(model: Model, family: ModelFamily): boolean {
-  return model.now < family.held.idleEnd && model.now < family.end
+/** Durable before it is answered: no loss goes back behind it. */
+export function end(family: ModelFamily, reason: string): void {
+  family.held = { ...family.held, revoked: reason }
+  family.writes = [family.held]
 }
 
 /** The store loses the last `writes` rotations and repeats. */
 export function rollBack(family: ModelFamily, writes: number): void {
   family.writes = family.writes.slice(0, -writes)
   family.held = family.writes.at(-1)!
-}
-
-function write(family: ModelFamily, held: Held): void {
-  family.held = held
-  family.writes.push(held)
-  family.highest = Math.max(family.highest, held.generation)
-}
-
-/** Durable before it is answered: no loss goes back behind it. */
-function end(family: ModelFamily, reason: string): void {
-  family.held = { ...family.held, revoked: reason }
-  family.writes = [family.held]
 }

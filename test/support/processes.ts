@@ -39,6 +39,8 @@ export interface ServerProcess {
   readonly stderr: string
   /** Tells of each further line of stdout. */
   onLine(listener: (line: string) => void): void
+  /** Drops the lines so far, for a test that writes more of them than it has room for. */
+  forget(): void
   /** SIGTERM; returns the exit code, or null when the process did not end and had to be killed. */
   stop(): Promise<number | null>
   /** SIGKILL. */
@@ -88,6 +90,9 @@ export async function startServer({
       return pawl.stderr
     },
     onLine: (listener) => createInterface(pawl.child.stdout).on('line', listener),
+    forget() {
+      pawl.stdout = pawl.stdout.slice(pawl.stdout.lastIndexOf('\n') + 1)
+    },
     stop: () => pawl.end('SIGTERM'),
     async kill() {
       await pawl.end('SIGKILL')
