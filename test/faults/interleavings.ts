@@ -20,11 +20,12 @@ import { revokeToken } from '../../src/endpoints/revocation.ts'
 import { requestToken } from '../../src/endpoints/token.ts'
 import type { TokenServices } from '../../src/grants/grant.ts'
 import { startServer } from '../../src/http/server.ts'
-import { OAuthError } from '../../src/oauth/errors.ts'
+import { OAuthError, UnavailableError } from '../../src/oauth/errors.ts'
 import { parseForm } from '../../src/oauth/form.ts'
 import { aroundStore } from '../../src/stores/around-store.ts'
 import type { Store } from '../../src/stores/contract.ts'
 import { untilReachable } from '../../src/stores/open-store.ts'
+import { DamagedRecordError } from '../../src/stores/sound-records.ts'
 import { familyIdOf, mintRefreshToken, newHandle, readRefreshToken } from '../../src/tokens/refresh-token.ts'
 import * as law from '../model/law.ts'
 import { GRACE_S, IDLE_S, MAX_S, type Model, type ModelUser, newModel, SCOPES } from '../model/model.ts'
@@ -237,7 +238,7 @@ async function openStage(t: Test, kind: StoreKind): Promise<Stage> {
 
 async function playOne(stage: Stage, names: readonly ActName[], points: 'both' | 'answers'): Promise<number> {
   const acts = names.map((name) => ACTS[name])
-  return playAllOrders<string>(async () => {
+  const prepare = async () => {
     const { scene, events, tokens } = await openScene(stage)
     const operations = acts.map(
       (act): Operation<string> =>
@@ -246,7 +247,7 @@ async function playOne(stage: Stage, names: readonly ActName[], points: 'both' |
     )
     return {
       operations,
-      async judge(played, order) {
+      async judge(played: readonly Played<string>[], order: string) {
         const what = `${names.join(' × ')}, in the order ${order}`
         const seen = await lookAfter(scene, played)
         const lawful = ordersOf(played).map((sequence) => byTheLaw(acts, sequence))
@@ -257,8 +258,13 @@ async function playOne(stage: Stage, names: readonly ActName[], points: 'both' |
         holdTrail(events, names, seen.revoked, what)
       },
     }
-  })
+  }
+  return playAllOrders<string>(prepare, isPassing)
 }
+
+/** The store did not answer in time, on a machine that does much else. */
+const isPassing = (error: unknown) =>
+  error instanceof UnavailableError && !(error instanceof DamagedRecordError)
 
 /** The store as one act sees it: held up at each question. */
 function pausing(store: Store, pause: () => Promise<void>, points: 'both' | 'answers'): Store {

@@ -8,6 +8,9 @@ export interface Played<T> {
   readonly over: number
 }
 
+/** How often an order is played, at most. */
+const MOST_TIMES = 10
+
 interface Choice {
   readonly picked: number
   readonly of: number
@@ -18,6 +21,7 @@ interface Choice {
  * does from one of its pauses to the next. No luck is in it, and nothing is left out.
  *
  * @param prepare makes the operations anew, and judges what became of them.
+ * @param isPassing whether an error is one that may pass, such as a machine that is too busy: its order is played again.
  * @returns how many orders there were.
  */
 export async function playAllOrders<T>(
@@ -25,14 +29,22 @@ export async function playAllOrders<T>(
     readonly operations: readonly Operation<T>[]
     judge(played: readonly Played<T>[], order: string): Promise<void>
   }>,
+  isPassing: (error: unknown) => boolean,
 ): Promise<number> {
   let count = 0
+  let again = 0
   for (let next: number[] | undefined = []; next; ) {
-    const { operations, judge } = await prepare()
-    const { played, choices, order } = await play(operations, next)
-    await judge(played, order.join(''))
-    count += 1
-    next = after(choices)
+    try {
+      const { operations, judge } = await prepare()
+      const { played, choices, order } = await play(operations, next)
+      await judge(played, order.join(''))
+      count += 1
+      next = after(choices)
+      again = 0
+    } catch (error) {
+      again += 1
+      if (again === MOST_TIMES || !isPassing(error)) throw error
+    }
   }
   return count
 }
@@ -56,6 +68,8 @@ async function play<T>(operations: readonly Operation<T>[], picks: readonly numb
       stopped()
     }
   })
+  // One that fails is heard of at the end, when the others are over.
+  const settled = Promise.allSettled(playing)
   while (paused.size > 0) {
     const ready = [...paused.keys()].sort()
     const picked = picks[choices.length] ?? 0
@@ -69,6 +83,7 @@ async function play<T>(operations: readonly Operation<T>[], picks: readonly numb
       resume()
     })
   }
+  await settled
   return { played: await Promise.all(playing), choices, order }
 }
 
