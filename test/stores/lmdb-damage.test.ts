@@ -15,12 +15,19 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { openLmdbStore } from '../../src/stores/lmdb/store.ts'
-import { requireWhole, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
+import { ownsKey } from '../../src/stores/lmdb/records.ts'
+import { NAMES, openLmdbStore } from '../../src/stores/lmdb/store.ts'
+import { requireSoundPages, requireStoreFile, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
 import { someUser } from './records.ts'
 
 const SIGN_IN = fileURLToPath(new URL('./sign-in.js', import.meta.url))
 const META = { magic: 24, lastPage: 144 }
+
+/** Nobody writes meanwhile. */
+function requireWhole(path: string): void {
+  requireStoreFile(path)
+  requireSoundPages(path, new Set(NAMES), ownsKey)
+}
 
 /** A store with some hundred pages, and the size of these. */
 async function someFile(t: Test): Promise<{ path: string; pageSize: number; pages: number }> {
@@ -107,5 +114,5 @@ t.test('a file that names pages it has not, or is none of LMDB', async (t) => {
   t.throws(() => requireWhole(stranger), { message: 'no LMDB file' })
   const empty = copyOf(path, 'empty')
   truncateSync(empty, 0)
-  t.doesNotThrow(() => requireWhole(empty), 'another process has just begun it')
+  t.doesNotThrow(() => requireStoreFile(empty), 'another process has just begun it')
 })
