@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { open } from 'lmdb'
 import t from 'tap'
 import { userLocator } from '../../src/accounts/user.ts'
+import { Records } from '../../src/stores/lmdb/records.ts'
 import { longestIdle } from '../../src/stores/longest-idle.ts'
 import { MAX_LIFE_S } from '../../src/stores/sound-records.ts'
 import { signedIn, someClient, someFamily, someUser } from '../stores/records.ts'
@@ -23,7 +24,8 @@ async function spoil(
     return
   }
   const root = open({ path: dataDir, noSubdir: false, maxDbs: 32, overlappingSync: false })
-  const database = root.openDB<object, string>({ name: what === 'session' ? 'families' : `${what}s` })
+  const name = what === 'session' ? 'families' : `${what}s`
+  const database = new Records(name, root.openDB<object, string>({ name }))
   await database.put(id, { ...database.get(id), epoch: 'x', generation: 'x' })
   await root.close()
 }

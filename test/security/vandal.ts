@@ -1,4 +1,5 @@
 import { open, type RootDatabase } from 'lmdb'
+import { Records } from '../../src/stores/lmdb/records.ts'
 import type { Deployment } from '../support/deployment.ts'
 import type { RedisServer } from '../support/redis.ts'
 
@@ -177,7 +178,7 @@ function ofLmdb(dataDir: string): Vandal {
   const root: RootDatabase = open({ path: dataDir, noSubdir: false, maxDbs: 32, overlappingSync: false })
 
   function damagesToDatabase(name: string, isWanted: (name: string) => boolean): Damage[] {
-    const database = root.openDB<unknown, string>({ name })
+    const database = new Records(name, root.openDB<unknown, string>({ name }))
     const raw = root.openDB<Buffer, string>({ name, encoding: 'binary' })
     const entries = [...raw.getRange()]
       .map(({ key, value }) => ({ key, octets: Buffer.from(value) }))
@@ -194,7 +195,11 @@ function ofLmdb(dataDir: string): Vandal {
         })
       const others = entries.filter((other) => other.key !== key)
       add('gone', () => raw.remove(key), { isLoss: true })
-      for (const [how, other] of spoilt(octets)) add(how, () => raw.put(key, other))
+      for (const [how, other] of spoilt(octets)) {
+        add(`${how}, by the disk`, () => raw.put(key, other))
+        // As a hand would that knows of checksums.
+        add(how, () => database.putRaw(key, other))
+      }
       for (const [how, value] of VALUES) add(how, () => database.put(key, value))
       for (const other of others)
         add(`what is at ${other.key}`, () => raw.put(key, other.octets), { isSwap: true })

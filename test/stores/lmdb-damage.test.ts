@@ -1,13 +1,15 @@
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   closeSync,
   copyFileSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readSync,
   statSync,
   truncateSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -15,12 +17,24 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { openLmdbStore } from '../../src/stores/lmdb/store.ts'
-import { requireWhole, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
+import { ownsKey } from '../../src/stores/lmdb/records.ts'
+import { NAMES, openLmdbStore } from '../../src/stores/lmdb/store.ts'
+import { requireSoundPages, requireStoreFile, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
+import { nextMessage } from '../support/next-message.ts'
+import { runCli } from '../support/processes.ts'
 import { someUser } from './records.ts'
 
 const SIGN_IN = fileURLToPath(new URL('./sign-in.js', import.meta.url))
+const BUSY_WRITER = fileURLToPath(new URL('./busy-writer.js', import.meta.url))
+/** Openings beside a writer. */
+const LOOKS = 5
 const META = { magic: 24, lastPage: 144 }
+
+/** Nobody writes meanwhile. */
+function requireWhole(path: string): void {
+  requireStoreFile(path)
+  requireSoundPages(path, new Set(NAMES), ownsKey)
+}
 
 /** A store with some hundred pages, and the size of these. */
 async function someFile(t: Test): Promise<{ path: string; pageSize: number; pages: number }> {
@@ -107,5 +121,36 @@ t.test('a file that names pages it has not, or is none of LMDB', async (t) => {
   t.throws(() => requireWhole(stranger), { message: 'no LMDB file' })
   const empty = copyOf(path, 'empty')
   truncateSync(empty, 0)
-  t.doesNotThrow(() => requireWhole(empty), 'another process has just begun it')
+  t.doesNotThrow(() => requireStoreFile(empty), 'another process has just begun it')
+})
+
+t.test('what others write meanwhile does not look like damage', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const writer = spawn(process.execPath, [BUSY_WRITER, `lmdb:${folder}`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => writer.kill('SIGKILL'))
+  await once(writer.stdout.resume(), 'data')
+  for (let look = 0; look < LOOKS; look += 1) {
+    const child = fork(SIGN_IN, [`lmdb:${folder}`], { execArgv: [] })
+    t.teardown(() => child.kill('SIGKILL'))
+    t.ok(await nextMessage(child), 'it is opened, and signs in')
+    child.kill('SIGKILL')
+  }
+  t.equal(writer.exitCode, null, 'it wrote all the time')
+})
+
+t.test('the doctor names a page that is damaged, and leaves it as it is', async (t) => {
+  const { path, pageSize, pages } = await someFile(t)
+  const file = readFileSync(path)
+  // The last page that is a leaf.
+  const isLeaf = (page: number) => file.readUInt16LE(page * pageSize + 18) === 2
+  const page = Array.from({ length: pages }, (_, i) => pages - 1 - i).find(isLeaf)!
+  file.fill(0, page * pageSize, (page + 1) * pageSize)
+  writeFileSync(path, file)
+  const env = { STORE_URL: `lmdb:${dirname(path)}`, KEYS_DIR: join(dirname(path), 'keys') }
+  const { code, stdout } = await runCli(['doctor'], { env })
+  t.equal(code, 1)
+  t.match(stdout, `fault  STORE_URL: ${path} is damaged: page ${page} is not the one that it should be.`)
+  t.ok(readFileSync(path).equals(file))
 })

@@ -201,7 +201,7 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
 
     async count() {
       families.resetReadTxn()
-      return (families.getStats() as { entryCount: number }).entryCount
+      return families.count()
     },
 
     async *listOfClient(clientId) {

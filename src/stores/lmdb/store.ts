@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { open, type RootDatabase } from 'lmdb'
+import { type Key, open, type RootDatabase } from 'lmdb'
 import type { Client } from '../../accounts/client.ts'
 import type { User } from '../../accounts/user.ts'
 import type { AuditRecord } from '../../audit/event.ts'
@@ -11,24 +11,39 @@ import { lmdbAudit } from './audit.ts'
 import { lmdbClients } from './clients.ts'
 import { lmdbFamilies } from './families.ts'
 import { lmdbNetworks, type NetworksRecord } from './networks.ts'
-import { requireWhole, StoreFileError } from './store-file.ts'
+import { ownsKey, Records } from './records.ts'
+import { requireSoundPages, requireStoreFile, StoreFileError } from './store-file.ts'
 import { startSweep } from './sweep.ts'
 import { lmdbUsers } from './users.ts'
 import { lmdbWrites, roomIn } from './writes.ts'
 
 /** The named databases of the one LMDB environment; docs/storage.md lists what is in them. */
 export function openDatabases(root: RootDatabase) {
+  const records = <Value, K extends Key = string>(name: Name) =>
+    new Records(name, root.openDB<Value, K>({ name }))
   return {
-    clients: root.openDB<Client, string>({ name: 'clients' }),
-    users: root.openDB<User, string>({ name: 'users' }),
-    usernames: root.openDB<string, string>({ name: 'usernames' }),
-    families: root.openDB<Family, string>({ name: 'families' }),
-    audit: root.openDB<AuditRecord, number>({ name: 'audit' }),
-    sessions: root.openDB<readonly string[], string>({ name: 'sessions' }),
-    attempts: root.openDB<AttemptRecord, string>({ name: 'attempts' }),
-    networks: root.openDB<NetworksRecord, string>({ name: 'networks' }),
-  }
+    clients: records<Client>('clients'),
+    users: records<User>('users'),
+    usernames: records<string>('usernames'),
+    families: records<Family>('families'),
+    audit: records<AuditRecord, number>('audit'),
+    sessions: records<readonly string[]>('sessions'),
+    attempts: records<AttemptRecord>('attempts'),
+    networks: records<NetworksRecord>('networks'),
+  } satisfies Record<Name, unknown>
 }
+
+export const NAMES = [
+  'clients',
+  'users',
+  'usernames',
+  'families',
+  'audit',
+  'sessions',
+  'attempts',
+  'networks',
+] as const
+type Name = (typeof NAMES)[number]
 
 export type Databases = ReturnType<typeof openDatabases>
 
@@ -52,7 +67,7 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
   }
   // LMDB maps the file as it is and crashes where it is none of its own.
   const path = join(folder, 'data.mdb')
-  if (existsSync(path)) requireWhole(path)
+  if (existsSync(path)) requireStoreFile(path)
   const options = {
     path: folder,
     noSubdir: false,
@@ -68,6 +83,7 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
     permissionsMode: 0o600,
   }
   const root = open(options)
+  requireSound(root, path)
   const databases = openDatabases(root)
   const writes = lmdbWrites(root, roomIn(folder))
   const { durably, committed } = writes
@@ -86,6 +102,19 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
       await writes.finish()
       await root.close()
     },
+  }
+}
+
+/** Before anything in it is read, or written. */
+function requireSound(root: RootDatabase, path: string): void {
+  const reading = root.useReadTransaction()
+  try {
+    requireSoundPages(path, new Set(NAMES), ownsKey)
+  } catch (error) {
+    void root.close()
+    throw error
+  } finally {
+    reading.done()
   }
 }
 

@@ -1,5 +1,5 @@
-import type { Database } from 'lmdb'
 import { MAX_LIFE_S } from '../sound-records.ts'
+import type { Records } from './records.ts'
 import type { Databases } from './store.ts'
 import type { Transact } from './writes.ts'
 
@@ -39,7 +39,11 @@ export function startSweep({ families, attempts, networks }: Databases, committe
   }
 }
 
-function sweep(database: Database<Ending, string>, committed: Transact, damaged: Damaged): () => void {
+function sweep(
+  database: Pick<Records<Ending, string>, 'get' | 'getKeys' | 'remove'>,
+  committed: Transact,
+  damaged: Damaged,
+): () => void {
   let from = ''
   let busy = false
   const timer = setInterval(() => {
@@ -65,7 +69,7 @@ function sweep(database: Database<Ending, string>, committed: Transact, damaged:
  * @returns the key to go on from; empty when the end was reached.
  */
 export async function sweepOnce(
-  database: Database<Ending, string>,
+  database: Pick<Records<Ending, string>, 'get' | 'getKeys' | 'remove'>,
   committed: Transact,
   from: string,
   now: number,

@@ -13,7 +13,7 @@ const LEAST_FREE_BYTES = 16 * 1024 * 1024
 /** Writes that have not ended, whoever still waits for them. */
 const MAX_UNDER_WAY = 10_000
 /** How long the look at the disk is gone by: less is written in that time. */
-const LOOK_MS = 100
+const LOOK_MS = 10
 
 /**
  * Runs a change in a write transaction, of which there is one at a time over all processes, and resolves with its result.
