@@ -1,7 +1,8 @@
 import { MEMORY, networkDigests } from '../accounts/known-network.ts'
 import { OAuthError, ThrottledError } from '../oauth/errors.ts'
-import { BATCHES, type Batch } from '../stores/contract.ts'
+import { BATCHES, type Counting } from '../stores/contract.ts'
 import type { TokenServices } from './grant.ts'
+import { insist } from './insist.ts'
 import { type Budget, type BudgetCharge, chargesOf } from './sign-in-budgets.ts'
 
 /** Longer than any sign-in takes: the waiting for the hash, the hash, and the store. */
@@ -22,7 +23,7 @@ export interface GuardedSignIn {
 /** What a sign-in is charged to, to be settled. */
 interface Reserved {
   readonly charges: readonly BudgetCharge[]
-  readonly batch: Batch
+  readonly counting: Counting
 }
 
 /**
@@ -31,7 +32,8 @@ interface Reserved {
  * budget is held by sign-ins that may yet go well, it waits for these: the right password, many times at once, is
  * never refused.
  *
- * An `OAuthError` is a failure of the one who asks. Any other error is our own trouble, and not counted.
+ * An `OAuthError` is a failure of the one who asks, who hears of it when it is written. Any other error is our own
+ * trouble, and not counted; nor is an attempt of which nobody was told what became of it.
  *
  * @throws {ThrottledError} when a budget is spent.
  * @throws {UnavailableError} when the counters cannot be reached, or too many wait: nothing is tried uncounted.
@@ -55,32 +57,39 @@ export async function guardSignIn<T>(
     const charges = chargesOf(settings, { username, prefix, network, isKnown })
     // By this server's clock: only that a batch is over before it comes round again matters, not when it begins.
     const batch = BATCHES[Math.floor(Date.now() / PENDING_MS) % BATCHES.length]!
-    const refusal = await store.attempts.reserve(charges, { windowMs, pendingMs: PENDING_MS, batch })
-    if (!refusal) return { charges, batch }
+    const counting = { windowMs, pendingMs: PENDING_MS, batch }
+    const refusal = await store.attempts.reserve(charges, counting)
+    if (!refusal) return { charges, counting }
     const refusing = charges[refusal.at]!
     if (refusal.state === 'pending') return { wait: nameOf(refusing) }
     onThrottled(refusing.budget)
     throw new ThrottledError(refusal.retryAfterMs)
   }
   const names = chargesOf(settings, { username, prefix, network, isKnown }).map(nameOf)
-  const { charges, batch } = await signInLines.pass<Reserved>(names, reserve)
+  const { charges, counting } = await signInLines.pass<Reserved>(names, reserve)
 
-  const settle = async (outcome: 'failed' | 'given_back') => {
-    // The answer is known. What cannot be settled counts as failed, and ends with its window.
-    await store.attempts.settle(charges, outcome, batch).catch(() => undefined)
-    signInLines.wake(charges.map(nameOf))
-  }
+  const settle = (outcome: 'failed' | 'given_back') =>
+    store.attempts.settle(charges, outcome, counting).finally(() => signInLines.wake(charges.map(nameOf)))
+  // Said again it might let go of another attempt. It is let go of soon enough without that.
+  const giveBack = () => settle('given_back').catch(() => undefined)
+  let signedIn: T
   try {
-    const signedIn = await signIn()
-    await Promise.all([
-      store.networks.note(username, digests.active, MEMORY).catch(() => undefined),
-      settle('given_back'),
-    ])
-    return signedIn
+    signedIn = await signIn()
   } catch (error) {
-    await settle(error instanceof OAuthError ? 'failed' : 'given_back')
+    if (error instanceof OAuthError) {
+      // Where it cannot be written, our trouble is all that is told: nobody learns for nothing that it was wrong.
+      await insist(() => settle('failed'), PENDING_MS)
+    } else {
+      // Not waited for: a right password that meets a store in trouble would be told by the time that it takes.
+      void giveBack()
+    }
     throw error
   }
+  await Promise.all([
+    store.networks.note(username, digests.active, MEMORY).catch(() => undefined),
+    giveBack(),
+  ])
+  return signedIn
 }
 
 const nameOf = ({ subject, counter }: { readonly subject: string; readonly counter: string }) =>

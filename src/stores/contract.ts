@@ -222,7 +222,7 @@ export interface Charge {
 export interface Counting {
   /** From a subject's first charge on; then all its counters are empty again. */
   readonly windowMs: number
-  /** An attempt that is not settled within this time, because its server died, counts as failed. */
+  /** An attempt that is not settled within this time, because its server died, holds its budgets no longer. */
   readonly pendingMs: number
   /** Attempts of one batch are pending together, until `pendingMs` after the last of them; the first, unless named. */
   readonly batch?: Batch
@@ -245,17 +245,24 @@ export interface Refusal {
 export interface AttemptStore {
   /**
    * Takes one out of every budget, or out of none: before the attempt, so that those that come at once cannot be more
-   * than the budget has. To be settled.
+   * than the budget has. To be settled; what never is, is forgotten when its pending time is over. So nobody may be told
+   * that an attempt failed before it is settled as that.
    *
    * @returns the refusal, `spent` before `pending`; `undefined` when the attempt may be made.
    */
   reserve(charges: readonly Charge[], counting: Counting): Promise<Refusal | undefined>
   /**
-   * Says what became of an attempt: `failed` leaves the charges, `given_back` takes them away.
+   * Says what became of an attempt, and that it is not pending any more: `failed` charges a failure, however late it is
+   * said, `given_back` charges nothing. Said twice, `given_back` may let go of another attempt of the same batch before its
+   * time, and of no failure; each `failed` is a failure more.
    *
-   * @param batch the one that it was reserved in.
+   * @param counting as the attempt was reserved.
    */
-  settle(charges: readonly Charge[], outcome: 'failed' | 'given_back', batch?: Batch): Promise<void>
+  settle(
+    charges: readonly Charge[],
+    outcome: 'failed' | 'given_back',
+    counting: Omit<Counting, 'pendingMs'>,
+  ): Promise<void>
   /** Charges a failure that has happened, as far as there is room for it. @returns the refusal where there is none. */
   count(charge: Charge, windowMs: number): Promise<Refusal | undefined>
   /** Empties all counters of the subject, damaged ones too. @returns false when there was nothing in them. */

@@ -77,7 +77,7 @@ for (const kind of STORE_KINDS) {
       )
       const { wrong, throttled, ...rest } = tally(atOnce)
       t.strictSame(rest, { served: 0, other: 0 })
-      // On a very busy machine the store may be too late for one, which then counts as failed without a hash.
+      // On a very busy machine the store may be too late for one, whose failure is charged all the same, and told to nobody.
       t.ok(wrong > 0 && wrong <= 6, `of five hundred at once ${wrong} get a hash`)
       t.equal(wrong + throttled, 500)
     })

@@ -1,5 +1,6 @@
 import { type Test, test } from 'tap'
 import { testAttempts, testNetworks } from './conformance/attempts.ts'
+import { testAttemptsModel } from './conformance/attempts-model.ts'
 import { testAudit } from './conformance/audit.ts'
 import { testClients } from './conformance/clients.ts'
 import { testContention } from './conformance/contention.ts'
@@ -26,6 +27,7 @@ export function conformance(name: string, prepare: (t: Test) => Promise<string>)
     await t.test('audit', (t) => testAudit(t, store, other))
     await t.test('session cap', (t) => testSessionCap(t, store, other))
     await t.test('attempts', (t) => testAttempts(t, store, other))
+    await t.test('attempts against their model', (t) => testAttemptsModel(t, store, other))
     await t.test('networks', (t) => testNetworks(t, store, other))
     await t.test('lifetimes', (t) => testLifetimes(t, store))
     await t.test('equivalence', (t) => testEquivalence(t, store, other))

@@ -70,7 +70,7 @@ test('every key is one of the documented, and whatever ends has an end', async (
   await store.networks.note(forgotten.user.username, 'digest', { networks: 16, ms: begun.maxMs })
   const charges = [{ subject: 'network:192.0.2.0/24', counter: 'all', limit: 9 }]
   await store.attempts.reserve(charges, { windowMs: begun.maxMs, pendingMs: 1000 })
-  await store.attempts.settle(charges, 'failed')
+  await store.attempts.settle(charges, 'failed', { windowMs: begun.maxMs })
   const deleted = await signedIn(store)
   await store.networks.note(deleted.user.username, 'digest', { networks: 16, ms: begun.maxMs })
   await store.users.delete(deleted.user)

@@ -11,19 +11,23 @@ export interface AttemptRecord {
 }
 
 interface Count {
-  /** Failed or pending. */
+  /** Those that failed. */
   readonly charged: number
+  /** Those of which it is not known yet. */
   readonly pending: readonly Pending[]
 }
 
 /** Those of one batch. */
 interface Pending {
   readonly count: number
-  /** When the last of them counts as failed. */
+  /** When they are forgotten. */
   readonly until: number
 }
 
 const EMPTY: Count = { charged: 0, pending: BATCHES.map(() => ({ count: 0, until: 0 })) }
+
+/** What a budget has no room for any more. */
+const held = ({ charged, pending }: Count) => pending.reduce((sum, { count }) => sum + count, charged)
 
 /** @throws {UnavailableError} for a damaged record: what may have been charged there is not to be had again. */
 function soundRecord(subject: string, value: unknown): AttemptRecord {
@@ -69,10 +73,11 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
   function refusalOf(charges: readonly Charge[], now: number): Refusal | undefined {
     const counts = charges.map((charge) => countOf(charge, now))
     const refusals = charges.flatMap(({ subject, limit, newcomers }, at): Refusal[] => {
-      const { charged, pending } = counts[at]!
-      const isNewcomer = newcomers !== undefined && counts[newcomers.emptyAt]!.charged === 0
-      if (charged < (isNewcomer ? newcomers.limit : limit)) return []
-      const state = pending.some(({ count }) => count > 0) ? 'pending' : 'spent'
+      const count = counts[at]!
+      const isNewcomer = newcomers !== undefined && held(counts[newcomers.emptyAt]!) === 0
+      const room = isNewcomer ? newcomers.limit : limit
+      if (held(count) < room) return []
+      const state = count.charged < room ? 'pending' : 'spent'
       return [{ at, state, retryAfterMs: (current(subject, now)?.expiresAt ?? now) - now }]
     })
     return refusals.find(({ state }) => state === 'spent') ?? refusals[0]
@@ -80,7 +85,7 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
 
   function put(charge: Charge, count: Count, record: Omit<AttemptRecord, 'counters'>, now: number): void {
     const { [charge.counter]: _, ...others } = current(charge.subject, now)?.counters ?? {}
-    const counters = count.charged > 0 ? { ...others, [charge.counter]: count } : others
+    const counters = held(count) > 0 ? { ...others, [charge.counter]: count } : others
     if (Object.keys(counters).length === 0) void attempts.remove(charge.subject)
     else void attempts.put(charge.subject, { ...record, counters })
   }
@@ -100,11 +105,17 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
       for (const charge of charges) {
         const { charged, pending } = countOf(charge, now)
         const record = current(charge.subject, now)
-        const taken = pending.map((one, at) =>
-          pendingMs > 0 && at === batch ? { count: one.count + 1, until: now + pendingMs } : one,
-        )
         const expiresAt = record?.expiresAt ?? now + windowMs
-        put(charge, { charged: charged + 1, pending: taken }, { expiresAt }, now)
+        const taken =
+          pendingMs === 0
+            ? { charged: charged + 1, pending }
+            : {
+                charged,
+                pending: pending.map((one, at) =>
+                  at === batch ? { count: one.count + 1, until: now + pendingMs } : one,
+                ),
+              }
+        put(charge, taken, { expiresAt }, now)
       }
       return undefined
     })
@@ -113,20 +124,20 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
   return {
     reserve,
 
-    settle: (charges, outcome, batch = 0) =>
+    settle: (charges, outcome, { windowMs, batch = 0 }) =>
       committed(() => {
         const now = Date.now()
         for (const charge of charges) {
           const record = current(charge.subject, now)
           const { charged, pending } = record?.counters[charge.counter] ?? EMPTY
-          if (!record || charged === 0) continue
+          if (!record && outcome === 'given_back') continue
           const left = {
-            charged: charged - (outcome === 'given_back' ? 1 : 0),
+            charged: charged + (outcome === 'failed' ? 1 : 0),
             pending: pending.map((one, at) =>
               at === batch ? { ...one, count: Math.max(0, one.count - 1) } : one,
             ),
           }
-          put(charge, left, record, now)
+          put(charge, left, { expiresAt: record?.expiresAt ?? now + windowMs }, now)
         }
       }),
 

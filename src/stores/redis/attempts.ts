@@ -30,13 +30,13 @@ export function redisAttempts({ ask }: Connection): AttemptStore {
   return {
     reserve,
 
-    async settle(charges, outcome, batch = 0) {
+    async settle(charges, outcome, { windowMs, batch = 0 }) {
       const { keys, placeOf } = keysOf(charges)
       await ask((redis) =>
         redis.attemptSettle(
           keys.length,
           ...keys,
-          outcome === 'given_back' ? 1 : 0,
+          outcome === 'failed' ? windowMs : 0,
           batch + 1,
           ...charges.flatMap(({ subject, counter }) => [placeOf(subject), counter]),
         ),

@@ -22,11 +22,11 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     t.equal(await attempts.reserve(two, MINUTE), undefined)
     t.equal(await other.attempts.reserve(two, MINUTE), undefined)
     t.strictSame(stateOf(await attempts.reserve(two, MINUTE)), [0, 'pending'])
-    await other.attempts.settle(two, 'failed')
+    await other.attempts.settle(two, 'failed', MINUTE)
     t.strictSame(stateOf(await attempts.reserve(two, MINUTE)), [0, 'pending'], 'one may still go well')
-    await attempts.settle(two, 'given_back')
+    await attempts.settle(two, 'given_back', MINUTE)
     t.equal(await other.attempts.reserve(two, MINUTE), undefined, 'it did')
-    await attempts.settle(two, 'failed')
+    await attempts.settle(two, 'failed', MINUTE)
     const refusal = await other.attempts.reserve(two, MINUTE)
     t.strictSame(stateOf(refusal), [0, 'spent'])
     const { retryAfterMs = 0 } = refusal ?? {}
@@ -36,7 +36,7 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
   await t.test('all budgets are charged, or none', async (t) => {
     const [wide, narrow] = [charge(3), charge(1)]
     t.equal(await attempts.reserve([wide, narrow], MINUTE), undefined)
-    await attempts.settle([wide, narrow], 'failed')
+    await attempts.settle([wide, narrow], 'failed', MINUTE)
     for (let i = 0; i < 5; i += 1)
       t.strictSame(stateOf(await attempts.reserve([wide, narrow], MINUTE)), [1, 'spent'])
     t.equal(await attempts.reserve([wide], MINUTE), undefined, 'the wide one was charged once')
@@ -53,7 +53,7 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     const one = charge(1)
     const another = { ...one, counter: '192.0.2.0/24' }
     t.equal(await attempts.reserve([one, another], MINUTE), undefined, 'both in one attempt')
-    await attempts.settle([one, another], 'failed')
+    await attempts.settle([one, another], 'failed', MINUTE)
     t.strictSame(stateOf(await attempts.reserve([one], MINUTE)), [0, 'spent'])
     t.strictSame(stateOf(await attempts.reserve([another], MINUTE)), [0, 'spent'])
     t.equal(await attempts.reserve([{ ...one, counter: 'third' }], MINUTE), undefined)
@@ -67,7 +67,7 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     ]
     const fail = async (network: string) => {
       const refusal = await attempts.reserve(from(network), MINUTE)
-      if (!refusal) await attempts.settle(from(network), 'failed')
+      if (!refusal) await attempts.settle(from(network), 'failed', MINUTE)
       return stateOf(refusal)
     }
     t.strictSame([await fail('a'), await fail('a'), await fail('a')], [undefined, undefined, [1, 'spent']])
@@ -82,54 +82,82 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     const answers = await Promise.all(asked.map((one) => one.attempts.reserve(charges, MINUTE)))
     t.equal(answers.filter((refusal) => refusal === undefined).length, 7)
     t.ok(answers.every((refusal) => refusal === undefined || refusal.state === 'pending'))
-    await Promise.all(Array.from({ length: 7 }, () => other.attempts.settle(charges, 'failed')))
+    await Promise.all(Array.from({ length: 7 }, () => other.attempts.settle(charges, 'failed', MINUTE)))
     t.strictSame(stateOf(await attempts.reserve(charges, MINUTE)), [1, 'spent'])
   })
 
-  await t.test('what nobody settles counts as failed', async (t) => {
-    const one = [charge(1)]
-    await attempts.reserve(one, { windowMs: 60_000, pendingMs: 300 })
-    t.strictSame(stateOf(await attempts.reserve(one, MINUTE)), [0, 'pending'])
-    await until('it is spent', async () => (await other.attempts.reserve(one, MINUTE))?.state === 'spent')
-    await attempts.settle(one, 'given_back')
-    t.equal(await attempts.reserve(one, MINUTE), undefined, 'a late word is still heard')
+  await t.test('what nobody settles is forgotten', async (t) => {
+    const two = [charge(2)]
+    const brief = { windowMs: 60_000, pendingMs: 300 }
+    await attempts.reserve(two, brief)
+    await attempts.reserve(two, brief)
+    t.strictSame(stateOf(await attempts.reserve(two, MINUTE)), [0, 'pending'])
+    await until('there is room', async () => !(await other.attempts.reserve(two, { ...MINUTE, batch: 1 })))
+    await attempts.settle(two, 'failed', brief)
+    t.strictSame(stateOf(await attempts.reserve(two, MINUTE)), [0, 'pending'], 'a late failure is charged')
+    await other.attempts.settle(two, 'given_back', brief)
+    t.strictSame(stateOf(await attempts.reserve(two, MINUTE)), [0, 'pending'], 'nothing is late given back')
+    await attempts.settle(two, 'given_back', { ...MINUTE, batch: 1 })
+    await attempts.settle(two, 'failed', brief)
+    t.strictSame(stateOf(await attempts.reserve(two, MINUTE)), [0, 'spent'])
   })
 
   await t.test('nor does it stay pending while others come and go', async (t) => {
-    const one = [charge(2)]
-    await attempts.reserve(one, { windowMs: 60_000, pendingMs: 300 })
+    const two = [charge(2)]
     const others = async (batch: Batch) => {
-      const refusal = await other.attempts.reserve(one, { ...MINUTE, batch })
-      if (!refusal) await attempts.settle(one, 'given_back', batch)
+      const refusal = await other.attempts.reserve(two, { ...MINUTE, batch })
+      if (!refusal) await attempts.settle(two, 'given_back', { ...MINUTE, batch })
       return refusal
     }
-    const end = performance.now() + 600
+    await attempts.reserve(two, { windowMs: 60_000, pendingMs: 600 })
+    await attempts.reserve(two, { ...MINUTE, batch: 2 })
+    t.strictSame(stateOf(await others(1)), [0, 'pending'])
+    await attempts.settle(two, 'given_back', { ...MINUTE, batch: 2 })
+    const end = performance.now() + 900
     while (performance.now() < end) {
       t.equal(await others(1), undefined)
       await sleep(20)
     }
-    t.equal(await attempts.reserve(one, { ...MINUTE, batch: 2 }), undefined)
-    t.strictSame(stateOf(await others(1)), [0, 'pending'])
-    await attempts.settle(one, 'failed', 2)
-    t.strictSame(stateOf(await others(1)), [0, 'spent'])
-    const another = [{ ...one[0]!, counter: 'another' }]
-    await attempts.reserve(another, MINUTE)
-    t.strictSame(stateOf(await others(1)), [0, 'spent'], 'nor by another counter of the subject')
+    await attempts.reserve(two, { ...MINUTE, batch: 2 })
+    t.equal(await others(1), undefined, 'the first holds nothing any more')
   })
 
-  await t.test('a window ends, and what is settled later changes nothing', async (t) => {
+  await t.test('what is said twice gives no failure back', async (t) => {
+    const three = [charge(3)]
+    for (let i = 0; i < 3; i += 1) await attempts.reserve(three, MINUTE)
+    await attempts.settle(three, 'failed', MINUTE)
+    await attempts.settle(three, 'given_back', MINUTE)
+    await other.attempts.settle(three, 'given_back', MINUTE)
+    await other.attempts.settle(three, 'given_back', MINUTE)
+    await attempts.settle(three, 'failed', MINUTE)
+    t.equal(await attempts.reserve(three, MINUTE), undefined, 'two have failed')
+    t.strictSame(stateOf(await attempts.reserve(three, MINUTE)), [0, 'pending'])
     const one = [charge(1)]
+    await attempts.reserve(one, MINUTE)
+    await attempts.settle(one, 'given_back', MINUTE)
+    await attempts.settle(one, 'failed', MINUTE)
+    t.strictSame(
+      stateOf(await attempts.reserve(one, MINUTE)),
+      [0, 'spent'],
+      'nor keeps one from being charged',
+    )
+  })
+
+  await t.test('a window ends, and what fails later begins another', async (t) => {
+    const one = [charge(1)]
+    const brief = { windowMs: 400, pendingMs: 30_000 }
     const begin = Date.now()
-    await attempts.reserve(one, { windowMs: 400, pendingMs: 30_000 })
+    await attempts.reserve(one, brief)
     await until('it is over', async () => (await other.attempts.reserve(one, MINUTE)) === undefined)
     t.ok(Date.now() - begin >= 395)
     const late = [charge(1)]
-    await attempts.reserve(late, { windowMs: 1, pendingMs: 30_000 })
+    await attempts.reserve(late, { ...brief, windowMs: 1 })
     await sleep(20)
-    await attempts.settle(late, 'given_back')
-    await attempts.settle(late, 'failed')
-    t.equal(await attempts.reserve(late, MINUTE), undefined)
-    t.strictSame(stateOf(await attempts.reserve(late, MINUTE)), [0, 'pending'])
+    await attempts.settle(late, 'given_back', brief)
+    t.equal(await attempts.forget(late[0]!.subject), false)
+    await attempts.settle(late, 'failed', brief)
+    t.strictSame(stateOf(await attempts.reserve(late, MINUTE)), [0, 'spent'])
+    await until('that is over', async () => (await other.attempts.reserve(late, MINUTE)) === undefined)
   })
 
   await t.test('failures that have happened', async (t) => {
@@ -144,10 +172,10 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     const others = [one, { ...one, counter: 'another' }]
     t.equal(await attempts.forget(one.subject), false, 'nothing yet')
     await attempts.reserve(others, MINUTE)
-    await attempts.settle(others, 'given_back')
+    await attempts.settle(others, 'given_back', MINUTE)
     t.equal(await attempts.forget(one.subject), false, 'what went well leaves nothing')
     await attempts.reserve(others, MINUTE)
-    await attempts.settle(others, 'failed')
+    await attempts.settle(others, 'failed', MINUTE)
     t.equal(await other.attempts.forget(one.subject), true)
     t.equal(await attempts.reserve(others, MINUTE), undefined)
   })

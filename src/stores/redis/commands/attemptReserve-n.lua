@@ -1,7 +1,7 @@
 -- Takes one out of every budget, or out of none.
 --
--- KEYS the subjects, each with its counters: fields n:COUNTER failed or pending, p:COUNTER for each of three batches how
---   many of these are pending and when the last of them counts as failed (ms)
+-- KEYS the subjects, each with its counters: fields n:COUNTER failed, p:COUNTER for each of three batches how many are
+--   pending and when these are forgotten (ms)
 -- ARGV[1] window ms   ARGV[2] ms for which an attempt may be pending, 0 for a failure that has happened   ARGV[3] batch,
 --   from 1 on
 -- ARGV[4..] five for each charge: place of its subject in KEYS, counter, limit, limit for newcomers, and the place of the
@@ -27,37 +27,37 @@ local charges = {}
 for i = 4, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
   local read = redis.call('HMGET', key, 'n:' .. ARGV[i + 1], 'p:' .. ARGV[i + 1])
-  local charge = { key = key, counter = ARGV[i + 1], n = tonumber(read[1] or 0), p = 0 }
+  local charge = { key = key, counter = ARGV[i + 1], n = tonumber(read[1] or 0) }
+  charge.held = charge.n
   charge.pending = numbers(read[2])
   for at = 1, 5, 2 do
     if now >= charge.pending[at + 1] then
       charge.pending[at] = 0
     end
-    charge.p = charge.p + charge.pending[at]
+    charge.held = charge.held + charge.pending[at]
   end
   local emptyAt = tonumber(ARGV[i + 4])
-  local isNewcomer = emptyAt > 0 and charges[emptyAt].n == 0
+  local isNewcomer = emptyAt > 0 and charges[emptyAt].held == 0
   charge.limit = tonumber(isNewcomer and ARGV[i + 3] or ARGV[i + 2])
   charges[#charges + 1] = charge
 end
 
-local refusedAt, pending = 0, 0
+local pendingAt = 0
 for i, charge in ipairs(charges) do
   if charge.n >= charge.limit then
-    if charge.p == 0 then
-      return { i, 0, math.max(0, redis.call('PTTL', charge.key)) }
-    elseif refusedAt == 0 then
-      refusedAt, pending = i, 1
-    end
+    return { i, 0, math.max(0, redis.call('PTTL', charge.key)) }
+  elseif charge.held >= charge.limit and pendingAt == 0 then
+    pendingAt = i
   end
 end
-if refusedAt > 0 then
-  return { refusedAt, pending, math.max(0, redis.call('PTTL', charges[refusedAt].key)) }
+if pendingAt > 0 then
+  return { pendingAt, 1, math.max(0, redis.call('PTTL', charges[pendingAt].key)) }
 end
 
 for _, charge in ipairs(charges) do
-  redis.call('HINCRBY', charge.key, 'n:' .. charge.counter, 1)
-  if ARGV[2] ~= '0' then
+  if ARGV[2] == '0' then
+    redis.call('HINCRBY', charge.key, 'n:' .. charge.counter, 1)
+  else
     charge.pending[2 * batch - 1] = charge.pending[2 * batch - 1] + 1
     charge.pending[2 * batch] = now + tonumber(ARGV[2])
     local pending = string.format('%.0f %.0f %.0f %.0f %.0f %.0f', unpack(charge.pending))
