@@ -3,7 +3,7 @@ import { STORE_KINDS } from '../support/deployment.ts'
 import { holdHistories } from './histories.ts'
 import { KINDS } from './steps.ts'
 
-const HISTORIES = { plain: 200, 'client changes': 24, restarts: 4 }
+const HISTORIES = { plain: 100, 'client changes': 12, restarts: 3 }
 
 for (const store of STORE_KINDS) {
   for (const of of KINDS) {

@@ -11,7 +11,7 @@ import { createWorld, type World } from './world.ts'
 
 const MAX_STEPS = 50
 /** Histories at once. Who changes clients waits most of the time; who kills servers kills them for all. */
-const LANES: Record<Kind, number> = { plain: 6, 'client changes': 24, restarts: 1 }
+const LANES: Record<Kind, number> = { plain: 4, 'client changes': 8, restarts: 1 }
 /** After so many the long run says how far it is. */
 const PROGRESS = 1000
 

@@ -10,7 +10,7 @@ function eventIn({ event, reason }: LogLine): string | undefined {
   return event !== undefined && WITH_REASON.has(event) ? `${event} ${reason}` : event
 }
 
-/** What a line tells of a token request: how it was decided, and answered. One that was refused unseen comes again. */
+/** What a line tells of a token request: how it was decided, and answered. A 503 is followed by another. */
 function requestIn({ route, status, decision, grant_type, error }: LogLine): string | undefined {
   return route === '/token' && status !== 503 ? `${decision ?? grant_type} ${error ?? 'ok'}` : undefined
 }

@@ -59,7 +59,10 @@ export function lockstepStep(family: number, turns: number, { sender, server }: 
         const known = tokenOf(model, real, family, 0)
         if (!known) return
         await ask(model, real, family, { ...known, client, sender, server })
-        await ask(model, real, family, { ...known, client, sender: thief, server: 1 - server })
+        // Twice, which counts once.
+        for (const at of [1 - server, server]) {
+          await ask(model, real, family, { ...known, client, sender: thief, server: at })
+        }
       }
     },
     toString: () =>

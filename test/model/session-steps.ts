@@ -14,7 +14,7 @@ export function signInStep(client: number, password: number, route: Route): Step
     async run(model, real) {
       const { world, population, families } = real
       const expected = law.signIn(model, { client, password, sender: route.sender })
-      const answer = await population.postPatiently({ ...route, client }, '/token', {
+      const answer = await population.post({ ...route, client }, '/token', {
         grant_type: 'password',
         username: population.user.username,
         password: PASSWORDS[password],

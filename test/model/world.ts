@@ -4,6 +4,8 @@ import type { Test } from 'tap'
 import { hashClientSecret, newClient, newClientSecret } from '../../src/accounts/client.ts'
 import { IN_COMMAND, startPasswordHashing } from '../../src/accounts/password-hashing.ts'
 import { newEpoch, newSub, type User } from '../../src/accounts/user.ts'
+import { type Around, aroundStore } from '../../src/stores/around-store.ts'
+import type { Store } from '../../src/stores/contract.ts'
 import { deploy, type StoreKind } from '../support/deployment.ts'
 import { type Answer, encode, FORM_TYPE, type Form, postForm } from '../support/http-client.ts'
 import type { ServerProcess } from '../support/processes.ts'
@@ -38,9 +40,8 @@ export interface Population {
   readonly user: User
   readonly clientIds: readonly string[]
   readonly passwordHashes: readonly string[]
+  /** Asks again where the answer is 503: on a machine that is busy with other things the store is late now and then. */
   post(way: Way, path: string, form: Record<string, string | undefined>): Promise<Answer>
-  /** Asks again where the server is too busy: of all requests sign-ins are the first to be refused for that. */
-  postPatiently(way: Way, path: string, form: Record<string, string | undefined>): Promise<Answer>
   /** Sends the request and cuts the connection when its answer begins: it ran, and nobody knows. */
   postAndLoseAnswer(way: Way, path: string, form: Record<string, string | undefined>): Promise<void>
   /** The lines that all servers have written about these clients, as far as they have come. */
@@ -88,8 +89,9 @@ export async function createWorld(t: Test, kind: StoreKind): Promise<World> {
     },
   })
   const servers = [await deployment.startServer(), await deployment.startServer()]
-  const machine = await timeMachine(deployment)
-  t.teardown(() => machine.close())
+  const hand = await timeMachine(deployment)
+  t.teardown(() => hand.close())
+  const machine = { ...hand, store: aroundStore(hand.store as Store, patiently) }
   const hashing = startPasswordHashing(IN_COMMAND)
   const passwordHashes = await Promise.all(PASSWORDS.map((password) => hashing.hash(password)))
   await hashing.close()
@@ -151,20 +153,15 @@ export async function createWorld(t: Test, kind: StoreKind): Promise<World> {
         if (client === 'resource server') return { client_id: RESOURCE_SERVER, client_secret: secret }
         return { client_id: clientIds[client], ...(confidential[client] && { client_secret: secret }) }
       }
-      const post: Population['post'] = ({ client, sender, server }, path, form) =>
-        postForm(
-          `${servers[server]!.url}${path}`,
-          { ...credentialsOf(client), ...form },
-          headersOf(number, sender),
-        )
       return {
         user,
         clientIds,
         passwordHashes,
-        post,
-        postPatiently: (...request) =>
-          until('a server has time for a sign-in', async () => {
-            const answer = await post(...request)
+        post: ({ client, sender, server }, path, form) =>
+          until(`${path} is answered`, async () => {
+            const url = `${servers[server]!.url}${path}`
+            const whole = { ...credentialsOf(client), ...form }
+            const answer = await postForm(url, whole, headersOf(number, sender))
             return answer.status !== 503 && answer
           }),
         async postAndLoseAnswer({ client, sender, server }, path, form) {
@@ -193,6 +190,12 @@ export async function createWorld(t: Test, kind: StoreKind): Promise<World> {
       servers[server] = next
     },
   }
+}
+
+/** For the same reason. */
+const patiently: Around = async (verb, question) => {
+  const told = await until(`the store answers ${verb}`, async () => ({ answer: await question() }))
+  return told.answer
 }
 
 /**
