@@ -16,16 +16,22 @@ import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { open } from 'lmdb'
 import t, { type Test } from 'tap'
-import { ownsKey } from '../../src/stores/lmdb/records.ts'
-import { NAMES, openLmdbStore } from '../../src/stores/lmdb/store.ts'
+import type { AuditRecord } from '../../src/audit/event.ts'
+import { ownsKey, type Records } from '../../src/stores/lmdb/records.ts'
+import { NAMES, openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { requireSoundPages, requireStoreFile, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
+import { Random } from '../fuzz/random.ts'
 import { nextMessage } from '../support/next-message.ts'
 import { runCli } from '../support/processes.ts'
 import { someUser } from './records.ts'
 
 const SIGN_IN = fileURLToPath(new URL('./sign-in.js', import.meta.url))
 const BUSY_WRITER = fileURLToPath(new URL('./busy-writer.js', import.meta.url))
+/** Transactions of anything. */
+const ROUNDS = 300
+const SEED = Date.now()
 /** Openings beside a writer. */
 const LOOKS = 5
 const META = { magic: 24, lastPage: 144 }
@@ -122,6 +128,42 @@ t.test('a file that names pages it has not, or is none of LMDB', async (t) => {
   const empty = copyOf(path, 'empty')
   truncateSync(empty, 0)
   t.doesNotThrow(() => requireStoreFile(empty), 'another process has just begun it')
+})
+
+t.test(`whatever LMDB has written is sound, seed ${SEED}`, async (t) => {
+  const folder = t.testdir()
+  const root = open({ path: folder, noSubdir: false, maxDbs: 16, overlappingSync: false })
+  t.teardown(() => root.close())
+  const { audit, ...others } = openDatabases(root)
+  const databases = Object.values(others) as unknown as Records<string, string>[]
+  const random = new Random(SEED)
+  const key = () => random.below(5000).toString(36) + 'x'.repeat(random.once(10) ? random.below(400) : 0)
+  const value = () => 'v'.repeat(random.below(random.once(20) ? 30_000 : 600))
+  let reading = root.useReadTransaction()
+  let last = 0
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const isGrowing = round % 100 < 60
+    await root.transaction(() => {
+      for (let acts = random.below(random.once(10) ? 1000 : 30); acts > 0; acts -= 1) {
+        const database = random.oneOf(databases)
+        if (random.below(10) < (isGrowing ? 8 : 2)) void database.put(key(), value())
+        else
+          for (const found of [...database.getKeys({ start: key(), limit: 3 })]) void database.remove(found)
+      }
+      last += 1
+      void audit.put(last, {} as AuditRecord)
+      for (const old of [...audit.getKeys({ end: last - 50 })]) void audit.remove(old)
+    })
+    // Meanwhile what is freed is not used anew.
+    if (random.once(20)) {
+      reading.done()
+      root.resetReadTxn()
+      reading = root.useReadTransaction()
+    }
+    requireWhole(join(folder, 'data.mdb'))
+  }
+  reading.done()
+  t.pass(`${ROUNDS} transactions`)
 })
 
 t.test('what others write meanwhile does not look like damage', async (t) => {

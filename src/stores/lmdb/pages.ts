@@ -64,11 +64,11 @@ export function checkPages(file: number, meta: Meta, { names, ownsKey }: Checks)
     }
   }
 
-  function read(number: number, level: number, flags: number, bytes: number): Buffer {
+  function read(number: number, level: number, flags: number): Buffer {
     if (number >= inFile) throw new PageFault('pages that are in use are missing at its end')
     buffers[level] ??= Buffer.allocUnsafe(pageSize)
     const page = buffers[level]
-    readSync(file, page, 0, bytes, number * pageSize)
+    readSync(file, page, 0, pageSize, number * pageSize)
     const isIt =
       numberAt(page, PAGE.number) === number &&
       page.readUInt16LE(PAGE.flags) === flags &&
@@ -90,12 +90,12 @@ export function checkPages(file: number, meta: Meta, { names, ownsKey }: Checks)
     function visit(number: number, level: number, from?: Buffer, to?: Buffer): void {
       take(number, 1, of)
       const isLeaf = level === tree.depth
-      const page = read(number, level, isLeaf ? LEAF : BRANCH, pageSize)
+      const page = read(number, level, isLeaf ? LEAF : BRANCH)
       const fault = () => new PageFault(`page ${number}, of ${of}, is not as LMDB writes it`)
       const lower = page.readUInt16LE(PAGE.lower)
       const upper = page.readUInt16LE(PAGE.upper)
       const count = lower >> 1
-      if ((lower & 1) !== 0 || lower > upper || upper > end || count < (isLeaf ? 1 : 2)) throw fault()
+      if ((lower & 1) !== 0 || lower > upper || upper > end || count === 0) throw fault()
       // Each transaction writes it anew.
       if (number === meta.main.root && numberAt(page, PAGE.transaction) !== transaction)
         throw new PageFault('it begins with another transaction than that of its pages')
@@ -155,12 +155,13 @@ export function checkPages(file: number, meta: Meta, { names, ownsKey }: Checks)
     /** @returns the beginning of the value, or all of a list of free pages. */
     function bigValue(page: Buffer, at: number, size: number): Buffer {
       const first = numberAt(page, at)
-      const count = Math.ceil((HEADER_BYTES + size) / pageSize)
-      if (numberAt(page, at + 16) !== count) throw new PageFault(`a value of ${of} has another size`)
+      const count = numberAt(page, at + 16)
+      // More where it took the place of a longer one in the same transaction.
+      if (count * pageSize < HEADER_BYTES + size) throw new PageFault(`a value of ${of} has another size`)
       take(first, count, of)
       counted.overflows += count
       if (first + count > inFile) throw new PageFault('pages that are in use are missing at its end')
-      const head = read(first, MAX_DEPTH, OVERFLOW, pageSize)
+      const head = read(first, MAX_DEPTH, OVERFLOW)
       if (!isFree) return head.subarray(HEADER_BYTES)
       const all = Buffer.allocUnsafe(size)
       readSync(file, all, 0, size, first * pageSize + HEADER_BYTES)

@@ -18,8 +18,10 @@ interface Encoder {
 }
 const { keyValueToBuffer } = lmdb as unknown as { keyValueToBuffer(key: Key): Buffer }
 
-/** Those of the database of this name. */
-const sumOfKey = (name: string, key: Buffer) => crc32(key, crc32(name))
+const sumOfKey = (name: string, key: Buffer | string) => crc32(key, crc32(name))
+
+/** A key as it is in the file. What can be printed is there as it is. */
+const inFile = (key: Key) => (typeof key === 'string' && /^[!-~]+$/.test(key) ? key : keyValueToBuffer(key))
 
 /** Whether a value that begins so was written under this key of this database. */
 export const ownsKey: OwnsKey = (name, key, head) =>
@@ -37,7 +39,8 @@ export class Records<Value, K extends Key> {
 
   /** @throws Error for a record that is not the one that was written. */
   get(key: K): Value | undefined {
-    const sealed = this.#database.getBinary(key)
+    // Good until the next is read: what it is decoded to is no part of it.
+    const sealed = this.#database.getBinaryFast(key)
     return sealed && this.#open(key, sealed)
   }
 
@@ -48,7 +51,7 @@ export class Records<Value, K extends Key> {
   /** Writes a value that is in octets already. */
   putRaw(key: K, value: Buffer): Promise<boolean> {
     const sealed = Buffer.allocUnsafe(SUMS_BYTES + value.length)
-    sealed.writeUInt32LE(sumOfKey(this.#name, keyValueToBuffer(key)), 0)
+    sealed.writeUInt32LE(sumOfKey(this.#name, inFile(key)), 0)
     sealed.writeUInt32LE(crc32(value), SUM_BYTES)
     sealed.set(value, SUMS_BYTES)
     return this.#database.put(key, asBinary(sealed) as Value)
