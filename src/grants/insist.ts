@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
+/** Until the first time that it is tried again; then twice as long each time, since each may have worked unheard. */
 const AGAIN_MS = 1000
 
 /**
- * Does what must be done even where the one who asks cannot wait for it: when it fails it is tried again each second,
+ * Does what must be done even where the one who asks cannot wait for it: when it fails it is tried a few times more,
  * unheard, for so long.
  *
  * @throws what it threw the first time.
@@ -11,9 +12,9 @@ const AGAIN_MS = 1000
 export async function insist(act: () => Promise<void>, forMs: number): Promise<void> {
   const end = performance.now() + forMs
   const again = async () => {
-    while (performance.now() + AGAIN_MS < end) {
+    for (let waitMs = AGAIN_MS; performance.now() + waitMs < end; waitMs *= 2) {
       // No reason to keep a process alive: what nobody was told of may be forgotten.
-      await sleep(AGAIN_MS, undefined, { ref: false })
+      await sleep(waitMs, undefined, { ref: false })
       try {
         return await act()
       } catch {}
