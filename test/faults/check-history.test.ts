@@ -11,6 +11,7 @@ const entry = (kind: Entry['kind'], members: Partial<Entry>): Entry => {
   clock += 100
   return {
     kind,
+    user: 'ada',
     session: 's0',
     presented: undefined,
     sentAt: clock,
@@ -97,18 +98,45 @@ test('violations that were planted', async (t) => {
 test('recovery', async (t) => {
   clock = 0
   const before = [signIn(), refresh(0, 1)]
-  const faults = [{ name: 'a cut', from: 300, until: 1000 }]
+  const faults = [{ name: 'a cut', from: 300, returnedAt: 1000, until: 1000 }]
   t.strictSame(kinds(history(before, { faults })), ['slow recovery'], 'never')
   const soon = refresh(1, 2, { sentAt: 2500, overAt: 2900 })
   t.strictSame(kinds(history([...before, soon], { faults })), [])
   const late = refresh(1, 2, { sentAt: 2900, overAt: 3100 })
   t.strictSame(kinds(history([...before, late], { faults })), ['slow recovery'])
+  const bob = { user: 'bob', session: 's1', presented: 's1.0', received: 's1.1' }
+  const waits = (sentAt: number) =>
+    refresh(0, 1, { ...bob, status: 503, received: undefined, sentAt, overAt: sentAt + 50 })
+  const answered = (sentAt: number) => refresh(0, 1, { ...bob, sentAt, overAt: sentAt + 50 })
+  const of = (...entries: Entry[]) => history([...before, soon, ...entries], { faults })
+  t.strictSame(kinds(of(waits(1100), answered(3000))), [], 'everybody in time')
+  t.strictSame(kinds(of(waits(1100), answered(3200))), ['slow recovery'], 'one user later than others')
+  t.strictSame(kinds(of(waits(1100), waits(3100))), ['slow recovery'], 'one user never')
+  t.strictSame(kinds(of(answered(9000))), [], 'one who asked for nothing before')
+  const again = { name: 'a cut', from: 2950, returnedAt: 5000, until: 5000 }
+  const twice = [...before, soon, waits(2940), answered(5100)]
+  t.strictSame(kinds(history(twice, { faults: [...faults, again] })), [], 'asked when the next fault came')
+  const lesser = { name: 'a failover', from: 300, returnedAt: 1000, until: 8000 }
+  const signsIn = (sentAt: number, status: number) =>
+    signIn({ user: 'bob', session: undefined, received: undefined, sentAt, overAt: sentAt + 50, status })
+  t.strictSame(
+    kinds(history([...before, soon, signsIn(1100, 503), signsIn(8100, 200)], { faults: [lesser] })),
+    [],
+    'what must be kept waits until all is as before',
+  )
+  t.strictSame(
+    kinds(history([...before, soon, signsIn(8100, 503), signsIn(10_300, 503)], { faults: [lesser] })),
+    ['slow recovery'],
+    'and no longer',
+  )
 })
 
 test('what a store that keeps some back may lose, and no more', async (t) => {
   clock = 0
   const early = [signIn(), revoke(0), refresh(0, 1)]
-  const fault = (from: number) => ({ faults: [{ name: 'a failover', from, until: from + 10 }] })
+  const fault = (from: number) => ({
+    faults: [{ name: 'a failover', from, returnedAt: from + 10, until: from + 10 }],
+  })
   const recovered = refresh(1, 2, { sentAt: 5000, overAt: 5001 })
   const revived = (from: number) => history([...early, recovered], fault(from))
   t.strictSame(kinds(revived(1000), KEEPS_A_SECOND_BACK), [], 'a revocation of just before')

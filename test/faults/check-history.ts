@@ -126,16 +126,48 @@ function mayBeReuse(
   )
 }
 
-function faultsOfRecovery(
-  { name, until }: Fault,
-  { entries }: History,
-  { recoveryMs }: Promises,
-): Violation[] {
-  const good = entries
-    .filter(({ kind, status, sentAt }) => kind === 'refresh' && status === 200 && sentAt >= until)
-    .map(({ overAt }) => overAt - until)
-  const first = Math.min(...good)
-  return first <= recoveryMs ? [] : [{ kind: 'slow recovery', what: `${Math.round(first)} ms after ${name}` }]
+function faultsOfRecovery(fault: Fault, history: History, { recoveryMs }: Promises): Violation[] {
+  return recoveriesFrom(fault, history)
+    .filter(({ ms }) => ms > recoveryMs)
+    .map(({ ms, of }) => ({ kind: 'slow recovery', what: `${Math.round(ms)} ms after ${fault.name}: ${of}` }))
+}
+
+export interface Recovery {
+  readonly of: string
+  readonly ms: number
+}
+
+/**
+ * How long it took until anybody's refresh was answered well, and from each user's first question on until one of its
+ * kind was answered: where one user's records are, another's need not be. What must be kept may have to wait until the
+ * whole fault is over.
+ */
+export function recoveriesFrom(fault: Fault, { entries, faults }: History): Recovery[] {
+  const { returnedAt, until } = fault
+  const next = Math.min(...faults.map(({ from }) => from).filter((from) => from >= until))
+  const refreshed = entries.filter((entry) => entry.kind === 'refresh' && entry.status === 200)
+  const first = Math.min(
+    ...refreshed.filter(({ sentAt }) => sentAt >= returnedAt).map(({ overAt }) => overAt),
+  )
+  const asked = new Map<string, Entry[]>()
+  for (const entry of entries) {
+    const { kind, user, sentAt } = entry
+    if (sentAt < (kind === 'refresh' ? returnedAt : until) || sentAt >= next) continue
+    const of = `${kind} of ${user}`
+    asked.set(of, [...(asked.get(of) ?? []), entry])
+  }
+  return [
+    { of: 'anybody’s refresh', ms: first - returnedAt },
+    ...[...asked].map(([of, all]) => ({ of, ms: untilAnswered(all) })),
+  ]
+}
+
+/** Up to the last of them where none was. A refusal is an answer, and judged elsewhere. */
+function untilAnswered(entries: readonly Entry[]): number {
+  const from = Math.min(...entries.map(({ sentAt }) => sentAt))
+  const answered = entries.filter(({ status, error }) => status === 200 || error !== undefined)
+  const ends = (answered.length > 0 ? answered : entries.slice(-1)).map(({ overAt }) => overAt)
+  return Math.min(...ends) - from
 }
 
 function told({ kind, session, presented, sentAt }: Entry): string {

@@ -3,6 +3,8 @@ import { type Answer, type Credentials, claimsOf, postForm, tryRefresh } from '.
 /** One request of a history. Sessions and tokens go by aliases, `s3` and `s3.1`; times are milliseconds since it began. */
 export interface Entry {
   readonly kind: 'sign_in' | 'refresh' | 'revoke'
+  /** Whose request it is. */
+  readonly user: string | undefined
   readonly session: string | undefined
   readonly presented: string | undefined
   readonly sentAt: number
@@ -19,6 +21,8 @@ export interface Entry {
 export interface Fault {
   readonly name: string
   readonly from: number
+  /** When the store was there again for refreshes: the same, or earlier where a store goes on with less than it had. */
+  readonly returnedAt: number
   /** When the cause was gone. */
   readonly until: number
 }
@@ -37,8 +41,8 @@ export interface Recorder {
   /** @returns the successor, `undefined` where there is none to be had now, `null` where the session is over. */
   refresh(url: string, token: string, clientId: string): Promise<string | undefined | null>
   revoke(url: string, token: string, clientId: string): Promise<boolean>
-  /** Has something be wrong until `work` is over. */
-  fault(name: string, work: () => Promise<void>): Promise<void>
+  /** Has something be wrong until `work` is over; it may say before that the store is there again for refreshes. */
+  fault(name: string, work: (returned: () => void) => Promise<void>): Promise<void>
   now(): number
   /** @param reusedSids those of the audit trail's `refresh.reuse`. */
   history(reusedSids: readonly string[]): History
@@ -50,6 +54,7 @@ export function startRecorder(): Recorder {
   const faults: Fault[] = []
   const sessions = new Map<string, string>()
   const tokens = new Map<string, string>()
+  const users = new Map<string, string>()
   const counts = new Map<string, number>()
   const now = () => performance.now() - begin
 
@@ -68,6 +73,7 @@ export function startRecorder(): Recorder {
   async function ask(
     kind: Entry['kind'],
     presented: string | undefined,
+    username: string | undefined,
     question: () => Promise<Answer>,
   ): Promise<Answer | undefined> {
     const sentAt = now()
@@ -78,9 +84,11 @@ export function startRecorder(): Recorder {
       const sid = String(claimsOf(String(answer?.json?.access_token)).sid)
       if (!sessions.has(sid)) sessions.set(sid, `s${sessions.size}`)
       session = sessions.get(sid)
+      if (username !== undefined) users.set(session!, username)
     }
     entries.push({
       kind,
+      user: username ?? users.get(session!),
       session,
       presented: presented === undefined ? undefined : tokens.get(presented),
       sentAt,
@@ -95,23 +103,31 @@ export function startRecorder(): Recorder {
   return {
     async signIn(url, credentials) {
       const form = { grant_type: 'password', ...credentials }
-      const answer = await ask('sign_in', undefined, () => postForm(`${url}/token`, form))
+      const answer = await ask('sign_in', undefined, credentials.username, () =>
+        postForm(`${url}/token`, form),
+      )
       return answer?.status === 200 ? String(answer.json?.refresh_token) : undefined
     },
     async refresh(url, token, clientId) {
-      const answer = await ask('refresh', token, () => tryRefresh(url, token, { client_id: clientId }))
+      const answer = await ask('refresh', token, undefined, () =>
+        tryRefresh(url, token, { client_id: clientId }),
+      )
       if (answer?.status === 200) return String(answer.json?.refresh_token)
       return answer?.json && 'error' in answer.json ? null : undefined
     },
     async revoke(url, token, clientId) {
       const form = { token, client_id: clientId }
-      const answer = await ask('revoke', token, () => postForm(`${url}/revoke`, form))
+      const answer = await ask('revoke', token, undefined, () => postForm(`${url}/revoke`, form))
       return answer?.status === 200
     },
     async fault(name, work) {
       const from = now()
-      await work()
-      faults.push({ name, from, until: now() })
+      let returnedAt: number | undefined
+      await work(() => {
+        returnedAt ??= now()
+      })
+      const until = now()
+      faults.push({ name, from, returnedAt: returnedAt ?? until, until })
     },
     now,
     history: (reusedSids) => ({

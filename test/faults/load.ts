@@ -6,8 +6,10 @@ import type { Recorder } from './history.ts'
 /** What the servers of a load are told. No fault uses up a budget of failed sign-ins: each has its default. */
 export const LOAD_ENV = { ISSUER: 'http://localhost:9000' }
 const RETRY_MS = 20
-/** Turns after which a session is ended in good order and another begun. */
+/** Turns after which a session is ended, unless told otherwise. */
 const TURNS = 40
+/** Where they share an account. */
+const CLIENTS = 6
 
 /** Clients who sign in, refresh without pause, sign out and try what they had once more; all of it is recorded. */
 export interface Load {
@@ -16,18 +18,22 @@ export interface Load {
   stop(): Promise<void>
 }
 
-/** @param urls the servers, which the clients use in turn; looked at anew for each request. */
+/**
+ * @param urls the servers, which the clients use in turn; looked at anew for each request.
+ * @param accounts one for each client, or one for all of them; the records of one are all in one slot of a cluster.
+ * @param turnsOf turns after which a client's session is ended in good order and another begun.
+ */
 export function startLoad(
   recorder: Recorder,
   urls: () => readonly string[],
-  account: Credentials,
-  clients = 6,
+  accounts: Credentials | readonly Credentials[],
+  turnsOf = (_client: number) => TURNS,
 ): Load {
+  const all = [accounts].flat()
   let stopped = false
   let requests = 0
-  const turns = Array.from({ length: clients }, () => 0)
+  const turns = Array.from({ length: all.length > 1 ? all.length : CLIENTS }, () => 0)
   const url = () => urls()[requests++ % urls().length] ?? ''
-  const { client_id } = account
 
   /** Asks until it is known what becomes of it, as good clients do about trouble. */
   async function insist<T>(ask: () => Promise<T | undefined>): Promise<T | undefined> {
@@ -40,8 +46,10 @@ export function startLoad(
   }
 
   async function session(i: number): Promise<void> {
+    const account = all[i % all.length]!
+    const { client_id } = account
     let held: string | null | undefined = await insist(() => recorder.signIn(url(), account))
-    for (let turn = 0; turn < TURNS && !stopped && held; turn += 1) {
+    for (let turn = 0; turn < turnsOf(i) && !stopped && held; turn += 1) {
       const token: string = held
       held = await insist<string | null>(() => recorder.refresh(url(), token, client_id))
       turns[i] = (turns[i] ?? 0) + 1

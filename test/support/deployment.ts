@@ -46,17 +46,17 @@ export interface Deployment {
   addAccount(name: string, registration?: Partial<Client>): Promise<Credentials>
 }
 
-/** Prepares a store of this kind, and starts nothing but a Redis where that is the kind. */
+/** Prepares a store of this kind, and starts nothing but a Redis where that is the kind, or takes the one at an address. */
 export async function deploy(
   t: Test,
-  kind: StoreKind,
+  kind: StoreKind | { readonly storeUrl: string },
   { env: own = {}, redis: settings = {} }: { env?: Environment; redis?: RedisSettings } = {},
 ): Promise<Deployment> {
   const cwd = t.testdir()
   const dataDir = join(cwd, 'data')
   const redis = kind === 'redis' ? await startRedis(settings) : undefined
   t.teardown(() => redis?.stop())
-  const storeUrl = redis?.url ?? `lmdb:${dataDir}`
+  const storeUrl = typeof kind === 'object' ? kind.storeUrl : (redis?.url ?? `lmdb:${dataDir}`)
   const env = { STORE_URL: storeUrl, KEYS_DIR: join(cwd, 'keys'), ...own }
 
   let hashing: PasswordHashing | undefined

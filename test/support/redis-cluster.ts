@@ -2,29 +2,55 @@ import { RedisServer, serverArguments } from './redis-server.ts'
 import { until } from './until.ts'
 
 const SLOTS = 16_384
+const PRIMARIES = 3
 
-/** Three primaries that share the slots evenly, without replicas. */
+/** Three primaries that share the slots evenly, and their replicas. */
 export interface RedisCluster {
   /** `redis-cluster://…`, the addresses those of all nodes. */
   url: string
+  /** The first three are primaries at the beginning. */
   nodes: RedisServer[]
   stop(): Promise<void>
 }
 
+export interface ClusterSettings {
+  /** Whether each primary has a replica. */
+  replicas?: boolean
+  /** How long a node must be silent before the others take it for dead. */
+  nodeTimeoutMs?: number
+  /** Whether a node that is killed and comes back has what it had. */
+  aof?: boolean
+}
+
 /** Starts a Redis Cluster of the test's own and returns when every node finds it in order. */
-export async function startCluster(): Promise<RedisCluster> {
-  const nodes = await Promise.all([1, 2, 3].map(startNode))
+export async function startCluster({
+  replicas = false,
+  nodeTimeoutMs = 15_000,
+  aof = false,
+}: ClusterSettings = {}): Promise<RedisCluster> {
+  const start = () => startNode(nodeTimeoutMs, aof)
+  const nodes = await Promise.all(Array.from({ length: replicas ? 2 * PRIMARIES : PRIMARIES }, start))
   const [first, ...others] = nodes as [RedisServer, ...RedisServer[]]
+  const primaries = nodes.slice(0, PRIMARIES)
   await Promise.all(
-    nodes.map((node, index) => node.cli('CLUSTER', 'ADDSLOTS', ...shareOf(index, nodes.length))),
+    primaries.map((node, index) => node.cli('CLUSTER', 'ADDSLOTS', ...shareOf(index, PRIMARIES))),
   )
   // Nodes that meet with equal epochs need rounds of gossip to settle who comes first.
   await Promise.all(nodes.map((node, index) => node.cli('CLUSTER', 'SET-CONFIG-EPOCH', index + 1)))
   for (const other of others) await first.cli('CLUSTER', 'MEET', '127.0.0.1', other.port)
   await until('every cluster node is in order', async () => {
     const infos = await Promise.all(nodes.map(async (node) => String(await node.cli('CLUSTER', 'INFO'))))
-    return infos.every((info) => info.includes('cluster_state:ok') && info.includes('cluster_size:3'))
+    const signs = ['cluster_state:ok', `cluster_size:${PRIMARIES}`, `cluster_known_nodes:${nodes.length}\r`]
+    return infos.every((info) => signs.every((sign) => info.includes(sign)))
   })
+  await Promise.all(
+    nodes.slice(PRIMARIES).map(async (node, index) => {
+      await node.cli('CLUSTER', 'REPLICATE', String(await primaries[index]!.cli('CLUSTER', 'MYID')))
+      await until('the replica is in step', async () =>
+        String(await node.cli('INFO', 'replication')).includes('master_link_status:up'),
+      )
+    }),
+  )
   return {
     url: `redis-cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
     nodes,
@@ -34,10 +60,14 @@ export async function startCluster(): Promise<RedisCluster> {
   }
 }
 
-function startNode(): Promise<RedisServer> {
-  return RedisServer.start((port, dir) => ({
-    args: [...serverArguments(port, dir), '--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
-  }))
+function startNode(nodeTimeoutMs: number, aof: boolean): Promise<RedisServer> {
+  return RedisServer.start((port, dir) => {
+    const args = [...serverArguments(port, dir), '--repl-diskless-sync-delay', '0']
+    args.push('--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1')
+    args.push('--cluster-node-timeout', String(nodeTimeoutMs))
+    if (aof) args.push('--appendonly', 'yes')
+    return { args }
+  })
 }
 
 /** The slots of node `index` of `count`, each named: ranges (ADDSLOTSRANGE) came with Redis 7. */

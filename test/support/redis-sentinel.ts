@@ -4,6 +4,8 @@ import { RedisServer, serverArguments } from './redis-server.ts'
 import { until } from './until.ts'
 
 const NAME = 'mymaster'
+/** Sentinels take seconds to tell a primary that comes back what it is now, and more on a busy machine. */
+const IN_STEP_MS = 60_000
 
 /** One primary, two replicas, and three sentinels that watch them. */
 export interface RedisSentinel {
@@ -16,17 +18,27 @@ export interface RedisSentinel {
   primary(): Promise<RedisServer>
   /** Has the sentinels promote a replica; returns the new primary when every sentinel and server has followed. */
   failover(): Promise<RedisServer>
+  /** Waits until the sentinels have promoted another one than this. */
+  successorOf(primary: RedisServer): Promise<RedisServer>
+  /** Waits until every server but the primary follows it. */
+  inStep(): Promise<unknown>
   stop(): Promise<void>
 }
 
-/**
- * Starts a Sentinel deployment of the test's own.
- *
- * @param downAfterMs how long a primary must be silent before the sentinels take it for dead
- */
-export async function startSentinel(downAfterMs = 2_000): Promise<RedisSentinel> {
-  const primary = await startDataServer()
-  const replicas = await Promise.all([startDataServer(primary.port), startDataServer(primary.port)])
+export interface SentinelSettings {
+  /** How long a primary must be silent before the sentinels take it for dead. */
+  downAfterMs?: number
+  /** Whether a server that is killed and comes back has what it had. */
+  aof?: boolean
+}
+
+/** Starts a Sentinel deployment of the test's own. */
+export async function startSentinel({
+  downAfterMs = 2_000,
+  aof = false,
+}: SentinelSettings = {}): Promise<RedisSentinel> {
+  const primary = await startDataServer(aof)
+  const replicas = await Promise.all([1, 2].map(() => startDataServer(aof, primary.port)))
   const servers = [primary, ...replicas]
   // A sentinel learns of replicas when it first sees the primary, and then only every ten seconds.
   await until('both replicas are in step', () => everyServerFollows(servers, primary))
@@ -59,15 +71,27 @@ export async function startSentinel(downAfterMs = 2_000): Promise<RedisSentinel>
         return after !== before && (await everyServerFollows(servers, after)) && after
       })
     },
+    successorOf: (primary) =>
+      until('the sentinels name another primary', async () => {
+        const after = await currentPrimary()
+        return after !== primary && (await roleOf(after)) === 'master' && after
+      }),
+    inStep: () =>
+      until(
+        'every server follows',
+        async () => everyServerFollows(servers, await currentPrimary()),
+        IN_STEP_MS,
+      ),
     async stop() {
       await Promise.all([...sentinels, ...servers].map((server) => server.stop()))
     },
   }
 }
 
-function startDataServer(primaryPort?: number): Promise<RedisServer> {
+function startDataServer(aof: boolean, primaryPort?: number): Promise<RedisServer> {
   return RedisServer.start((port, dir) => {
     const args = [...serverArguments(port, dir), '--repl-diskless-sync-delay', '0']
+    if (aof) args.push('--appendonly', 'yes')
     if (primaryPort !== undefined) args.push('--replicaof', '127.0.0.1', String(primaryPort))
     return { args }
   })
@@ -83,7 +107,8 @@ function startOneSentinel(primaryPort: number, downAfterMs: number): Promise<Red
       `dir ${dir}`,
       `sentinel monitor ${NAME} 127.0.0.1 ${primaryPort} 2`,
       `sentinel down-after-milliseconds ${NAME} ${downAfterMs}`,
-      `sentinel failover-timeout ${NAME} 10000`,
+      // Twice this passes between two attempts.
+      `sentinel failover-timeout ${NAME} 3000`,
     ]
     await writeFile(file, `${lines.join('\n')}\n`)
     return { args: [file, '--sentinel'] }
@@ -102,6 +127,11 @@ async function viewOf(sentinel: RedisServer): Promise<Map<string, string>> {
     index % 2 === 0 ? [[name, flat[index + 1] ?? ''] as const] : [],
   )
   return new Map(pairs)
+}
+
+async function roleOf(server: RedisServer): Promise<unknown> {
+  const [role] = (await server.cli('ROLE')) as unknown[]
+  return role
 }
 
 /** Whether `primary` is one, and a write to it is on all other servers within a second. */

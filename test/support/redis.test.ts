@@ -145,7 +145,7 @@ test('Sentinel: a client follows the primary through a failover', async (t) => {
 })
 
 test('Sentinel: a killed primary is replaced without being asked', async (t) => {
-  const deployment = await startSentinel(500)
+  const deployment = await startSentinel({ downAfterMs: 500 })
   t.teardown(() => deployment.stop())
   const before = await deployment.primary()
   await before.kill()

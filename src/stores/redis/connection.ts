@@ -50,6 +50,14 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
   // A store that was left is not one that was lost.
   report(redis, (state, reason) => !isClosed && onChange(state, reason))
   if (writer !== redis) writer.on('error', () => undefined)
+  // ioredis gives up for good when it hears of a failover just while it asks the sentinels where the primary is.
+  for (const client of clients)
+    client.on('end', () => {
+      const again = () => {
+        if (!isClosed) client.connect().catch(() => undefined)
+      }
+      setTimeout(again, RECONNECT_MS).unref()
+    })
 
   const inTime = answersWithin(ANSWER_MS)
   const gather = gatherWrites(redis)
@@ -62,6 +70,7 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
     if (waitReplicas > 0) pipeline.wait(waitReplicas, ANSWER_MS / 2)
     const answers = (await pipeline.exec()) ?? []
     const failure = answers.find(([error]) => error)?.[0]
+    if (failure) lookWhereSlotsAre(writer, failure)
     if (failure) throw failure
     const results = answers.map(([, result]) => result as T)
     if (waitReplicas > 0 && Number(results.pop()) < waitReplicas)
@@ -134,6 +143,8 @@ export function clientOf(location: RedisLocation): RedisClient {
         ...(location.sentinelPassword !== undefined && { sentinelPassword: location.sentinelPassword }),
         ...(location.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
         sentinelRetryStrategy: () => RECONNECT_MS,
+        // Otherwise one that accepts connections and says nothing is waited for without end.
+        sentinelCommandTimeout: ANSWER_MS,
         failoverDetector: true,
         scripts: SCRIPTS,
       }) as RedisClient
@@ -149,10 +160,20 @@ export function clientOf(location: RedisLocation): RedisClient {
         scripts: SCRIPTS,
       })
       // Otherwise a node is connected to by its first command, and commands that come meanwhile are refused.
-      cluster.on('+node', (node: Redis) => void node.connect().catch(() => undefined))
+      cluster.on('+node', (node: Redis) => {
+        void node.connect().catch(() => undefined)
+        // ioredis asks this before a command for a slot that is moving, and looks at the command's answer alone.
+        const asking = node.asking.bind(node)
+        node.asking = async () => asking().catch(() => 'OK')
+      })
       return cluster as unknown as RedisClient
     }
   }
+}
+
+/** ioredis follows a slot that has moved with a command, but not with a pipeline in which another command did well: WAIT. */
+function lookWhereSlotsAre(redis: Redis | Cluster, { message }: Error): void {
+  if (redis instanceof Cluster && message.startsWith('MOVED ')) redis.refreshSlotsCache()
 }
 
 /** The servers that hold the keys between them. */
