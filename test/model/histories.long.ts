@@ -4,10 +4,12 @@ import { STORE_KINDS } from '../support/deployment.ts'
 import { holdHistories } from './histories.ts'
 import { KINDS } from './steps.ts'
 
+/** Of the plain ones; the others take longer, and are fewer in proportion. */
+const PLAIN = Number(process.env.HISTORIES ?? 10_000)
 const HISTORIES = {
-  plain: Number(process.env.HISTORIES ?? 10_000),
-  'client changes': 500,
-  restarts: 200,
+  plain: PLAIN,
+  'client changes': Math.ceil(PLAIN / 20),
+  restarts: Math.ceil(PLAIN / 100),
 }
 
 for (const store of STORE_KINDS) {

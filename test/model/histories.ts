@@ -11,8 +11,8 @@ import { createWorld, type World } from './world.ts'
 
 const MAX_STEPS = 50
 /** Histories at once. Who changes clients waits most of the time; who kills servers kills them for all. */
-const LANES: Record<Kind, number> = { plain: 4, 'client changes': 8, restarts: 1 }
-/** After so many the long run says how far it is. */
+const LANES: Record<Kind, number> = { plain: 12, 'client changes': 24, restarts: 1 }
+/** After so many it says how far it is, and at its end. */
 const PROGRESS = 1000
 
 export interface HistoriesAsked {
@@ -45,6 +45,8 @@ export async function holdHistories(
   { histories, of = 'plain', seed = Date.now() }: HistoriesAsked,
 ): Promise<HistoriesDone> {
   const world = await createWorld(t, store)
+  const lanes = Math.min(LANES[of], histories)
+  const each = Math.ceil(histories / lanes)
   const begin = performance.now()
   const done = { histories: 0, steps: 0 }
   const tally: Record<string, number> = {}
@@ -59,15 +61,16 @@ export async function holdHistories(
           for (const what of [...events, ...requests]) tally[what] = (tally[what] ?? 0) + 1
           done.histories += 1
           done.steps += [...commands].length
-          if (done.histories % PROGRESS > 0) return
+          if (done.histories % PROGRESS > 0 && done.histories < lanes * each) return
           const rate = done.histories / ((performance.now() - begin) / 1000)
-          process.stderr.write(`${done.histories} of ${histories} on ${store}, ${rate.toFixed(1)} a second\n`)
+          process.stderr.write(
+            `histories, ${of}, on ${store}: ${done.histories} of ${lanes * each}, ${rate.toFixed(1)} a second\n`,
+          )
         },
       ),
       { numRuns, seed: seed + lane, endOnFailure: false },
     )
-  const lanes = Math.min(LANES[of], histories)
-  await Promise.all(Array.from({ length: lanes }, (_, lane) => hold(lane, Math.ceil(histories / lanes))))
+  await Promise.all(Array.from({ length: lanes }, (_, lane) => hold(lane, each)))
   return { ...done, tally }
 }
 
