@@ -147,7 +147,9 @@ export function checkPages(file: number, meta: Meta, { names, ownsKey }: Checks)
         if (isMain) noteDatabase(key, value)
         else if (isFree) checkFreed(value, size)
         else if (!ownsKey(name, key, value))
-          throw new PageFault(`a key of page ${number}, of ${of}, is not the one of its record`)
+          throw new PageFault(
+            `a key of page ${number}, of ${of}, is not the one of its record; or a Pawl from before there were checksums wrote it (docs/decisions/0020)`,
+          )
       }
       if (used !== end - upper) throw fault()
     }
