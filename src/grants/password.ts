@@ -1,16 +1,11 @@
-import { type User, userLocator } from '../accounts/user.ts'
-import { OAuthError, UnavailableError } from '../oauth/errors.ts'
+import { userLocator } from '../accounts/user.ts'
+import { OAuthError } from '../oauth/errors.ts'
 import { isWithin } from '../oauth/scope.ts'
 import { familyIdOf, newHandle } from '../tokens/refresh-token.ts'
-import { audienceOf, type Grant, type Granted, type GrantRequest, type TokenServices } from './grant.ts'
+import { audienceOf, type Grant } from './grant.ts'
 import { guardSignIn } from './guard-sign-in.ts'
+import { accountChanged } from './verified-user.ts'
 import { verifyUser } from './verify-user.ts'
-
-/**
- * What ends a user's sessions keeps a new one from beginning by what was read before it. The account is then looked at
- * once more, as if it had been asked about afterwards; each look costs a hash.
- */
-const MAX_LOOKS = 3
 
 /**
  * The resource owner password credentials grant (RFC 6749 section 4.3).
@@ -18,7 +13,7 @@ const MAX_LOOKS = 3
  * Whatever is wrong with the name or the password, the answer and the work behind it are the same.
  */
 export const passwordGrant: Grant = async (services, { client, form, scope, sender, prefix, notes }) => {
-  const { audit } = services
+  const { store, settings, audit } = services
   const username = form.values.get('username')
   const password = form.values.get('password')
   if (username === undefined || password === undefined) {
@@ -38,63 +33,51 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
     audit({ event: 'sign_in.throttled', client_id: client.clientId, reason, ...sender })
   const attempt = { username, prefix: prefix(), network: sender.network, onThrottled }
   return guardSignIn(services, attempt, async () => {
-    for (let look = 0; look < MAX_LOOKS; look += 1) {
-      const verified = await verifyUser(services, { username, password, clientId: client.clientId })
-      if (verified === 'changed') continue
-      if ('refused' in verified) throw refused(verified.refused, verified.sub)
-      const begun = await beginSession(services, { client, scope, sender, notes }, verified.user)
-      if (begun) return begun
+    const verified = await verifyUser(services, { username, password, clientId: client.clientId })
+    if ('refused' in verified) throw refused(verified.refused, verified.sub)
+    const { user } = verified
+
+    const handle = newHandle(userLocator(user.sub))
+    const sid = familyIdOf(handle)
+    const mayRefresh = client.grants.includes('refresh_token')
+    // A session that cannot be refreshed is over with its access token.
+    const lifetimeMs = 1000 * (client.accessTokenTtl ?? settings.accessTokenTtl)
+    const granted = {
+      scope: scope ?? client.scopes,
+      audience: audienceOf(client, settings),
     }
-    throw new UnavailableError('The account is changed by too many requests at once')
-  })
-}
+    const begun = await store.families.create({
+      id: sid,
+      clientId: client.clientId,
+      clientEpoch: client.epoch,
+      userEpoch: user.epoch,
+      ...granted,
+      sender,
+      idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
+      maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
+      // Nor does it end one that can be.
+      isBrief: !mayRefresh,
+      maxSessions: settings.maxSessionsPerUser,
+    })
+    if (!begun) throw accountChanged()
 
-/** @returns `undefined` where the account has changed since the user was verified. */
-async function beginSession(
-  { store, settings, audit }: TokenServices,
-  { client, scope, sender, notes }: Pick<GrantRequest, 'client' | 'scope' | 'sender' | 'notes'>,
-  user: User,
-): Promise<Granted | undefined> {
-  const handle = newHandle(userLocator(user.sub))
-  const sid = familyIdOf(handle)
-  const mayRefresh = client.grants.includes('refresh_token')
-  // A session that cannot be refreshed is over with its access token.
-  const lifetimeMs = 1000 * (client.accessTokenTtl ?? settings.accessTokenTtl)
-  const granted = {
-    scope: scope ?? client.scopes,
-    audience: audienceOf(client, settings),
-  }
-  const begun = await store.families.create({
-    id: sid,
-    clientId: client.clientId,
-    clientEpoch: client.epoch,
-    userEpoch: user.epoch,
-    ...granted,
-    sender,
-    idleMs: mayRefresh ? 1000 * (client.refreshTokenIdleTtl ?? settings.refreshTokenIdleTtl) : lifetimeMs,
-    maxMs: mayRefresh ? 1000 * (client.refreshTokenMaxTtl ?? settings.refreshTokenMaxTtl) : lifetimeMs,
-    // Nor does it end one that can be.
-    isBrief: !mayRefresh,
-    maxSessions: settings.maxSessionsPerUser,
+    notes.sid = sid
+    for (const ended of begun.ended)
+      audit({ event: 'session.revoked', actor: 'server', sub: user.sub, sid: ended, reason: 'cap' })
+    audit({ event: 'sign_in.succeeded', client_id: client.clientId, sub: user.sub, sid, ...sender })
+    return {
+      ...granted,
+      sub: user.sub,
+      claims: user.claims,
+      issuedAt: begun.createdAt,
+      now: begun.createdAt,
+      session: {
+        sid,
+        generation: 0,
+        signedInAt: begun.createdAt,
+        endsAt: begun.endsAt,
+        handle: mayRefresh ? handle : undefined,
+      },
+    }
   })
-  if (!begun) return undefined
-
-  notes.sid = sid
-  for (const ended of begun.ended)
-    audit({ event: 'session.revoked', actor: 'server', sub: user.sub, sid: ended, reason: 'cap' })
-  audit({ event: 'sign_in.succeeded', client_id: client.clientId, sub: user.sub, sid, ...sender })
-  return {
-    ...granted,
-    sub: user.sub,
-    claims: user.claims,
-    issuedAt: begun.createdAt,
-    now: begun.createdAt,
-    session: {
-      sid,
-      generation: 0,
-      signedInAt: begun.createdAt,
-      endsAt: begun.endsAt,
-      handle: mayRefresh ? handle : undefined,
-    },
-  }
 }

@@ -1,14 +1,17 @@
 import type { User } from '../accounts/user.ts'
+import { UnavailableError } from '../oauth/errors.ts'
 import type { TokenServices } from './grant.ts'
 
+/** Who it is; or why nobody is signed in, for our log only, with the user's `sub` where there is such a user. */
+export type VerifiedUser = { readonly user: User } | { readonly refused: string; readonly sub?: string }
+
 /**
- * Who it is; or why nobody is signed in, for our log only, with the user's `sub` where there is such a user; or that the
- * account changed in the middle, so that it cannot be told.
+ * What ends a user's sessions keeps a new one from beginning by what was read before it. The name and the password may
+ * well be right all the same: who asks again is told.
  */
-export type VerifiedUser =
-  | { readonly user: User }
-  | { readonly refused: string; readonly sub?: string }
-  | 'changed'
+export function accountChanged(): UnavailableError {
+  return new UnavailableError('The account has changed meanwhile')
+}
 
 export function refusal(refused: string, user: User | undefined): VerifiedUser {
   return { refused, ...(user && { sub: user.sub }) }

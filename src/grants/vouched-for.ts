@@ -5,7 +5,7 @@ import type { UserChange } from '../stores/contract.ts'
 import { createUser } from '../stores/subjects.ts'
 import type { Question, Verdict } from '../webhooks/verify-webhook.ts'
 import type { TokenServices } from './grant.ts'
-import { refusal, type VerifiedUser, verifyHere } from './verified-user.ts'
+import { accountChanged, refusal, type VerifiedUser, verifyHere } from './verified-user.ts'
 
 type VouchedFor = Question &
   Extract<Verdict, { result: 'ok' }> & {
@@ -86,7 +86,7 @@ async function follow(
     ...(await keptPassword(services, asked)),
   }
   if (Object.keys(change).length > 0) {
-    if (!(await store.users.change(sub, change, epoch))) return 'changed'
+    if (!(await store.users.change(sub, change, epoch))) throw accountChanged()
     changed(Object.keys(change))
   }
   return { user: { ...user, ...change, epoch } }

@@ -162,7 +162,7 @@ export function recoveriesFrom(fault: Fault, { entries, faults }: History): Reco
   ]
 }
 
-/** Up to the last of them where none was. A refusal is an answer, and judged elsewhere. */
+/** Where none was, as long as they asked, which ends with the next fault. A refusal is an answer, and judged elsewhere. */
 function untilAnswered(entries: readonly Entry[]): number {
   const from = Math.min(...entries.map(({ sentAt }) => sentAt))
   const answered = entries.filter(({ status, error }) => status === 200 || error !== undefined)

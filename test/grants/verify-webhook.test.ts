@@ -264,7 +264,8 @@ for (const kind of STORE_KINDS) {
           })
           fromElsewhere(received, response)
         }
-        await isRefused(t, 'slow', ending.name)
+        if (ending === withoutAccess) await isRefused(t, 'slow', 'disabled')
+        else expectProblem(t, await tell('slow'), 503, 'signed out: who asks again is told')
       }
       receiver.answer = fromElsewhere
     })

@@ -27,6 +27,8 @@ export interface World {
   populate(beginning: Beginning): Promise<Population>
   /** kill -9, and a new process at the same ports. */
   restart(server: number): Promise<void>
+  /** How often the store was late, so that something was asked again. */
+  disturbances(): number
 }
 
 /** Who makes a request, from where, and of which server. */
@@ -91,6 +93,19 @@ export async function createWorld(t: Test, kind: StoreKind): Promise<World> {
   const servers = [await deployment.startServer(), await deployment.startServer()]
   const hand = await timeMachine(deployment)
   t.teardown(() => hand.close())
+  let disturbances = 0
+  /** For the same reason as requests are. */
+  const patiently: Around = async (verb, question) => {
+    const ask = async () => {
+      try {
+        return { answer: await question() }
+      } catch (error) {
+        disturbances += 1
+        throw error
+      }
+    }
+    return (await until(`the store answers ${verb}`, ask)).answer
+  }
   const machine = { ...hand, store: aroundStore(hand.store as Store, patiently) }
   const hashing = startPasswordHashing(IN_COMMAND)
   const passwordHashes = await Promise.all(PASSWORDS.map((password) => hashing.hash(password)))
@@ -162,7 +177,9 @@ export async function createWorld(t: Test, kind: StoreKind): Promise<World> {
             const url = `${servers[server]!.url}${path}`
             const whole = { ...credentialsOf(client), ...form }
             const answer = await postForm(url, whole, headersOf(number, sender))
-            return answer.status !== 503 && answer
+            if (answer.status !== 503) return answer
+            disturbances += 1
+            return false
           }),
         async postAndLoseAnswer({ client, sender, server }, path, form) {
           const socket = connect(servers[server]!.port, '127.0.0.1')
@@ -189,13 +206,8 @@ export async function createWorld(t: Test, kind: StoreKind): Promise<World> {
       listen(next)
       servers[server] = next
     },
+    disturbances: () => disturbances,
   }
-}
-
-/** For the same reason. */
-const patiently: Around = async (verb, question) => {
-  const told = await until(`the store answers ${verb}`, async () => ({ answer: await question() }))
-  return told.answer
 }
 
 /**
