@@ -19,6 +19,7 @@ import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import t, { type Test } from 'tap'
 import type { AuditRecord } from '../../src/audit/event.ts'
+import { readPage } from '../../src/stores/lmdb/pages.ts'
 import { ownsKey, type Records } from '../../src/stores/lmdb/records.ts'
 import { NAMES, openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { requireSoundPages, requireStoreFile, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
@@ -128,6 +129,24 @@ t.test('a file that names pages it has not, or is none of LMDB', async (t) => {
   const empty = copyOf(path, 'empty')
   truncateSync(empty, 0)
   t.doesNotThrow(() => requireStoreFile(empty), 'another process has just begun it')
+})
+
+t.test('what the disk cannot read is said, with its page', async (t) => {
+  const { path } = await someFile(t)
+  // The nearest to a bad sector that needs no privileges: it is opened, and cannot be read.
+  const unreadable = join(dirname(dirname(path)), 'unreadable', 'data.mdb')
+  mkdirSync(unreadable, { recursive: true })
+  t.throws(() => openLmdbStore(dirname(unreadable)), {
+    message: `${unreadable} is damaged: page 0 cannot be read (EISDIR). Put it back from a backup`,
+  })
+  const file = openSync(path, 'r')
+  t.equal(readPage(file, 0, Buffer.alloc(100), statSync(path).size - 100), true)
+  t.equal(
+    readPage(file, 0, Buffer.alloc(100), statSync(path).size - 99),
+    false,
+    'what is not there is not read',
+  )
+  closeSync(file)
 })
 
 t.test(`whatever LMDB has written is sound, seed ${SEED}`, async (t) => {
