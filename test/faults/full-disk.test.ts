@@ -18,7 +18,7 @@ const ROUNDS = 2
 const FULL_MS = 2000
 const SLEEPERS = 50
 const MIB = Buffer.alloc(1024 * 1024, 1)
-/** A fast disk's pace, not that of memory: the server leaves 16 MiB, and looks for them each 10 ms. */
+/** A fast disk's pace, not that of memory: the server leaves 16 MiB, and looks for them up to 10 ms before a transaction. */
 const PACE_MS = 1
 
 /** Writes until the system takes no more. */
