@@ -49,7 +49,7 @@ export function readPage(file: number, number: number, into: Buffer, from: numbe
 }
 
 /** Whether a value that begins so was written under this key of this database. */
-export type OwnsKey = (name: string, key: Buffer, head: Buffer) => boolean
+export type OwnsKey = (name: string, key: Buffer | string, head: Buffer) => boolean
 
 interface Checks {
   /** The databases that there may be. */
