@@ -23,6 +23,7 @@ import { readPage } from '../../src/stores/lmdb/pages.ts'
 import { ownsKey, type Records } from '../../src/stores/lmdb/records.ts'
 import { NAMES, openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { requireSoundPages, requireStoreFile, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
+import { pageSizeOf } from '../faults/page-damage.ts'
 import { Random } from '../fuzz/random.ts'
 import { nextMessage } from '../support/next-message.ts'
 import { runCli } from '../support/processes.ts'
@@ -32,7 +33,7 @@ const SIGN_IN = fileURLToPath(new URL('./sign-in.js', import.meta.url))
 const BUSY_WRITER = fileURLToPath(new URL('./busy-writer.js', import.meta.url))
 /** Transactions of anything. */
 const ROUNDS = 300
-const SEED = Date.now()
+const SEED = Number(process.env.SEED ?? Date.now())
 /** Openings beside a writer. */
 const LOOKS = 5
 const META = { magic: 24, lastPage: 144 }
@@ -53,8 +54,8 @@ async function someFile(t: Test): Promise<{ path: string; pageSize: number; page
   )
   await store.close()
   const path = join(folder, 'data.mdb')
-  const { size, blksize } = statSync(path)
-  return { path, pageSize: blksize, pages: size / blksize }
+  const pageSize = pageSizeOf(readFileSync(path))
+  return { path, pageSize, pages: statSync(path).size / pageSize }
 }
 
 /** A copy in a folder of its own. */
