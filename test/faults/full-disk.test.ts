@@ -9,7 +9,7 @@ import { beginSessions } from '../support/sessions.ts'
 import { smallDisk } from '../support/small-disk.ts'
 import { until } from '../support/until.ts'
 import { startRecorder } from './history.ts'
-import { holdHistory, PROMISES } from './hold-history.ts'
+import { BUSY_PROMISES, holdHistory } from './hold-history.ts'
 import { LOAD_ENV, startLoad } from './load.ts'
 
 const DISK_MIB = 64
@@ -18,7 +18,7 @@ const ROUNDS = 2
 const FULL_MS = 2000
 const SLEEPERS = 50
 const MIB = Buffer.alloc(1024 * 1024, 1)
-/** A fast disk's pace, not that of memory: the server leaves 16 MiB, and looks for them each 10 ms. */
+/** A fast disk's pace, not that of memory: the server leaves 16 MiB, and looks for them up to 10 ms before a transaction. */
 const PACE_MS = 1
 
 /** Writes until the system takes no more. */
@@ -42,8 +42,9 @@ async function fill(path: string): Promise<void> {
 t.test('a disk that runs full under a server, and has room again', async (t) => {
   const disk = await smallDisk(t, DISK_MIB)
   if (disk === undefined) {
-    const more = 'NOT DONE, the system lets this user make no file system'
+    const more = 'the system lets this user make no file system'
     count(t, { what: 'full disks', number: 0, on: 'lmdb', more })
+    t.pass('a disk that can be filled', { skip: more })
     return
   }
   const deployment = await deploy(t, 'lmdb', { env: LOAD_ENV })
@@ -87,7 +88,7 @@ t.test('a disk that runs full under a server, and has room again', async (t) => 
     entries.some(({ status }) => status === 503),
     'meanwhile it said that it could not',
   )
-  holdHistory(t, recorder, [server], PROMISES, { what: 'full disks', number: ROUNDS, on: 'lmdb' })
+  holdHistory(t, recorder, [server], BUSY_PROMISES, { what: 'full disks', number: ROUNDS, on: 'lmdb' })
   t.equal(server.stderr, '')
   t.equal(await server.stop(), 0, 'the same process, all the time')
 })

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { Random } from '../fuzz/random.ts'
@@ -16,7 +16,7 @@ import {
 } from '../support/http-client.ts'
 import { type ServerProcess, startServer } from '../support/processes.ts'
 import { beginSessions } from '../support/sessions.ts'
-import { damagesTo, type PageDamage, pagesOf } from './page-damage.ts'
+import { damagesTo, type PageDamage, pageSizeOf, pagesOf, recordsOn } from './page-damage.ts'
 
 const SESSIONS = 400
 /** Of as many sessions one. */
@@ -47,7 +47,7 @@ interface Whole {
   readonly cwd: string
 }
 
-type Outcome = 'refused' | 'answered 503' | 'as before' | 'processes ended' | 'wrong'
+type Outcome = 'refused' | 'answered 503' | 'as before' | 'wrong'
 
 /**
  * Damages the pages of a store one by one, starts a server on each, and asks what clients ask.
@@ -65,7 +65,6 @@ export async function holdPages(t: Test, most: number, limitMs: number, seed: nu
     refused: 0,
     'answered 503': 0,
     'as before': 0,
-    'processes ended': 0,
     wrong: 0,
   }
   const end = performance.now() + limitMs
@@ -73,9 +72,10 @@ export async function holdPages(t: Test, most: number, limitMs: number, seed: nu
   for (const damage of inTurn(all, random).slice(0, most)) {
     if (performance.now() > end) break
     const faults: string[] = []
-    const outcome = await outcomeOf(whole, damage, faults)
+    const seen = await outcomeOf(whole, damage, faults)
+    const outcome = faults.length > 0 ? 'wrong' : seen
     t.strictSame(faults, [], `page ${damage.page}, ${damage.kind}: ${outcome}`)
-    counts[faults.length > 0 ? 'wrong' : outcome] += 1
+    counts[outcome] += 1
     done += 1
   }
   t.ok(counts.refused > 0, 'most are found at the start')
@@ -131,9 +131,9 @@ async function wholeStore(t: Test): Promise<Whole> {
   }
   await server.stop()
   await deployment.closeStore()
-  const path = join(deployment.dataDir, 'data.mdb')
+  const file = readFileSync(join(deployment.dataDir, 'data.mdb'))
   const { env, cwd } = deployment
-  return { file: readFileSync(path), pageSize: statSync(path).blksize, sessions, ada, web, env, cwd }
+  return { file, pageSize: pageSizeOf(file), sessions, ada, web, env, cwd }
 }
 
 /** @param faults gets what was wrong. */
@@ -152,36 +152,48 @@ async function outcomeOf(whole: Whole, { page, bytes }: PageDamage, faults: stri
   } catch (error) {
     const { message } = error as Error
     if (!message.startsWith('the server ended')) faults.push(`it neither starts nor ends: ${message}`)
-    if (!message.includes(`${path} is damaged`) || message.includes('    at ')) return 'processes ended'
+    else if (!message.includes(`${path} is damaged`) || message.includes('    at '))
+      faults.push(`it ended, and not of refusing the file: ${message}`)
     if (!readFileSync(path).equals(damaged)) faults.push('it was refused, and written to')
     return 'refused'
   }
-  try {
-    return await askAll(whole, page, server, faults)
-  } finally {
-    await server.stop()
-  }
+  const outcome = await askAll(whole, page, server, faults)
+  const code = await server.stop()
+  if (code !== 0) faults.push(`it ended with ${code}: ${server.stderr}`)
+  return outcome
 }
 
 async function askAll(whole: Whole, page: number, server: ServerProcess, faults: string[]): Promise<Outcome> {
   const { file, pageSize, sessions, ada, web } = whole
   const { url } = server
   const content = file.subarray(page * pageSize, (page + 1) * pageSize)
+  const records = recordsOn(content)
   const near = sessions.filter(({ sid }) => content.includes(sid))
   const far = sessions.filter((_, i) => i % Math.ceil(SESSIONS / ELSEWHERE) < 2)
   let unavailable = 0
   let isGone = false
 
-  async function expect(what: string, asking: () => Promise<Answer>, isRight: (answer: Answer) => boolean) {
+  /** The family, the user (ids of families begin with the locator) or the client. */
+  const isDamaged = ({ sid, client_id }: Session) =>
+    records.some((key) => sid.startsWith(key) || key === client_id)
+
+  async function expect(
+    what: string,
+    asking: () => Promise<Answer>,
+    isRight: (answer: Answer) => boolean,
+    mayBeUnavailable = true,
+  ) {
     if (isGone) return undefined
     const answer = await asking().catch(() => undefined)
     if (!answer) {
       isGone = true
+      faults.push(`${what}: no answer`)
       return undefined
     }
     if (answer.ms > ANSWER_MS) faults.push(`${what}: ${answer.ms} ms`)
     if (answer.status === 503 && !(answer.json && 'error' in answer.json)) {
       unavailable += 1
+      if (!mayBeUnavailable) faults.push(`${what}: 503, and no record of it is on that page`)
       return undefined
     }
     if (isRight(answer)) return answer
@@ -203,6 +215,7 @@ async function askAll(whole: Whole, page: number, server: ServerProcess, faults:
           const claims = claimsOf(String(json?.access_token))
           return claims.sid === sid && claims.sub === sub && claims.scope === scope
         },
+        isDamaged(session),
       )
       if (!next || isRevoked) return
       token = String(next.json?.refresh_token)
@@ -213,6 +226,7 @@ async function askAll(whole: Whole, page: number, server: ServerProcess, faults:
       ({ status, json }) => {
         return status === 200 && json?.active === true && json.sub === sub && json.scope === scope
       },
+      isDamaged(session) || records.includes('web'),
     )
   }
   await expect(
@@ -235,6 +249,5 @@ async function askAll(whole: Whole, page: number, server: ServerProcess, faults:
       ({ status }) => status === 200,
     )
   }
-  if (isGone) return 'processes ended'
   return unavailable > 0 ? 'answered 503' : 'as before'
 }

@@ -211,6 +211,20 @@ const META_WAYS: Readonly<Record<string, Way>> = {
   },
 }
 
+/** LMDB's own, which the first page says: that of the file system may be another. */
+export function pageSizeOf(file: Buffer): number {
+  return file.readUInt32LE(48)
+}
+
+/** The keys of the records on a page. */
+export function recordsOn(page: Buffer): string[] {
+  if ((page.readUInt16LE(18) & LEAF) === 0) return []
+  return Array.from({ length: nodes(page) }, (_, at) => {
+    const node = nodeAt(page, at)
+    return page.toString('latin1', node + 8, node + 8 + keySize(page, node))
+  })
+}
+
 /** The pages that hold something, as a disk sees it: the two that begin the file, and those that say what they are. */
 export function pagesOf(file: Buffer, pageSize: number): number[] {
   return Array.from({ length: file.length / pageSize }, (_, page) => page).filter((page) => {

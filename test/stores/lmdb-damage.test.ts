@@ -19,9 +19,11 @@ import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import t, { type Test } from 'tap'
 import type { AuditRecord } from '../../src/audit/event.ts'
+import { readPage } from '../../src/stores/lmdb/pages.ts'
 import { ownsKey, type Records } from '../../src/stores/lmdb/records.ts'
 import { NAMES, openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { requireSoundPages, requireStoreFile, StoreFileError } from '../../src/stores/lmdb/store-file.ts'
+import { pageSizeOf } from '../faults/page-damage.ts'
 import { Random } from '../fuzz/random.ts'
 import { nextMessage } from '../support/next-message.ts'
 import { runCli } from '../support/processes.ts'
@@ -31,7 +33,7 @@ const SIGN_IN = fileURLToPath(new URL('./sign-in.js', import.meta.url))
 const BUSY_WRITER = fileURLToPath(new URL('./busy-writer.js', import.meta.url))
 /** Transactions of anything. */
 const ROUNDS = 300
-const SEED = Date.now()
+const SEED = Number(process.env.SEED ?? Date.now())
 /** Openings beside a writer. */
 const LOOKS = 5
 const META = { magic: 24, lastPage: 144 }
@@ -52,8 +54,8 @@ async function someFile(t: Test): Promise<{ path: string; pageSize: number; page
   )
   await store.close()
   const path = join(folder, 'data.mdb')
-  const { size, blksize } = statSync(path)
-  return { path, pageSize: blksize, pages: size / blksize }
+  const pageSize = pageSizeOf(readFileSync(path))
+  return { path, pageSize, pages: statSync(path).size / pageSize }
 }
 
 /** A copy in a folder of its own. */
@@ -128,6 +130,24 @@ t.test('a file that names pages it has not, or is none of LMDB', async (t) => {
   const empty = copyOf(path, 'empty')
   truncateSync(empty, 0)
   t.doesNotThrow(() => requireStoreFile(empty), 'another process has just begun it')
+})
+
+t.test('what the disk cannot read is said, with its page', async (t) => {
+  const { path } = await someFile(t)
+  // The nearest to a bad sector that needs no privileges: it is opened, and cannot be read.
+  const unreadable = join(dirname(dirname(path)), 'unreadable', 'data.mdb')
+  mkdirSync(unreadable, { recursive: true })
+  t.throws(() => openLmdbStore(dirname(unreadable)), {
+    message: `${unreadable} is damaged: page 0 cannot be read (EISDIR). Put it back from a backup`,
+  })
+  const file = openSync(path, 'r')
+  t.equal(readPage(file, 0, Buffer.alloc(100), statSync(path).size - 100), true)
+  t.equal(
+    readPage(file, 0, Buffer.alloc(100), statSync(path).size - 99),
+    false,
+    'what is not there is not read',
+  )
+  closeSync(file)
 })
 
 t.test(`whatever LMDB has written is sound, seed ${SEED}`, async (t) => {

@@ -228,6 +228,10 @@ test('without room on the disk nothing is written, and what is there can be read
       { cause: { message: 'the disk is full' } },
     )
   }
+  hasRoom = true
+  const asked = committed(() => databases.users.put('two', user))
+  hasRoom = false
+  await t.rejects(asked, { cause: { message: 'the disk is full' } }, 'nor when that shows while it waits')
   t.strictSame([...databases.users.getKeys()], ['one'])
   hasRoom = true
   await committed(() => databases.users.put('two', user))

@@ -20,14 +20,36 @@ import {
 const MAX_DEPTH = 32
 const FREE_LIST = 'the list of free pages'
 const LIST_OF_DATABASES = 'the list of databases'
+const CUT_SHORT = 'pages that are in use are missing at its end'
 /** Flags of a tree: its keys are transactions. Those of the free list have settings of the file among them. */
 const INTEGER_KEYS = 0x08
 
 /** What is wrong with the pages of a file; completes "it is damaged: …". */
 export class PageFault extends Error {}
 
+/**
+ * Fills a buffer with what is from a place of the file on. What the disk does not give would be judged by what the buffer
+ * held before.
+ *
+ * @param number the page that the place is on, for the message.
+ * @returns whether the file has as much.
+ * @throws {PageFault} when the disk cannot read it.
+ */
+export function readPage(file: number, number: number, into: Buffer, from: number): boolean {
+  try {
+    let count: number
+    for (let read = 0; read < into.length; read += count) {
+      count = readSync(file, into, read, into.length - read, from + read)
+      if (count === 0) return false
+    }
+    return true
+  } catch (error) {
+    throw new PageFault(`page ${number} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
 /** Whether a value that begins so was written under this key of this database. */
-export type OwnsKey = (name: string, key: Buffer, head: Buffer) => boolean
+export type OwnsKey = (name: string, key: Buffer | string, head: Buffer) => boolean
 
 interface Checks {
   /** The databases that there may be. */
@@ -65,10 +87,9 @@ export function checkPages(file: number, meta: Meta, { names, ownsKey }: Checks)
   }
 
   function read(number: number, level: number, flags: number): Buffer {
-    if (number >= inFile) throw new PageFault('pages that are in use are missing at its end')
     buffers[level] ??= Buffer.allocUnsafe(pageSize)
     const page = buffers[level]
-    readSync(file, page, 0, pageSize, number * pageSize)
+    if (!readPage(file, number, page, number * pageSize)) throw new PageFault(CUT_SHORT)
     const isIt =
       numberAt(page, PAGE.number) === number &&
       page.readUInt16LE(PAGE.flags) === flags &&
@@ -162,11 +183,11 @@ export function checkPages(file: number, meta: Meta, { names, ownsKey }: Checks)
       if (count * pageSize < HEADER_BYTES + size) throw new PageFault(`a value of ${of} has another size`)
       take(first, count, of)
       counted.overflows += count
-      if (first + count > inFile) throw new PageFault('pages that are in use are missing at its end')
+      if (first + count > inFile) throw new PageFault(CUT_SHORT)
       const head = read(first, MAX_DEPTH, OVERFLOW)
       if (!isFree) return head.subarray(HEADER_BYTES)
       const all = Buffer.allocUnsafe(size)
-      readSync(file, all, 0, size, first * pageSize + HEADER_BYTES)
+      if (!readPage(file, first, all, first * pageSize + HEADER_BYTES)) throw new PageFault(CUT_SHORT)
       return all
     }
 

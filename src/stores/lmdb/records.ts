@@ -92,10 +92,7 @@ export class Records<Value, K extends Key> {
 
   #open(key: K, sealed: Buffer): Value {
     const value = sealed.subarray(SUMS_BYTES)
-    if (
-      !ownsKey(this.#name, keyValueToBuffer(key), sealed) ||
-      sealed.readUInt32LE(SUM_BYTES) !== crc32(value)
-    )
+    if (!ownsKey(this.#name, inFile(key), sealed) || sealed.readUInt32LE(SUM_BYTES) !== crc32(value))
       throw new Error('its checksum is wrong')
     return this.#encoder.decode(value) as Value
   }

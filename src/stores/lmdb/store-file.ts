@@ -1,6 +1,6 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { META_BYTES, type Meta, metaOf } from './page-format.ts'
-import { checkPages, type OwnsKey, PageFault } from './pages.ts'
+import { checkPages, type OwnsKey, PageFault, readPage } from './pages.ts'
 
 /** A store file that cannot be used. The message names it and the mend. */
 export class StoreFileError extends Error {}
@@ -28,26 +28,18 @@ export function requireStoreFile(path: string): void {
  * @throws {StoreFileError} when one is damaged, or is missing.
  */
 export function requireSoundPages(path: string, names: ReadonlySet<string>, ownsKey: OwnsKey): void {
-  withFile(path, (file) => {
-    try {
-      checkPages(file, currentMeta(path, file), { names, ownsKey })
-    } catch (error) {
-      if (error instanceof PageFault) throw damaged(path, error.message)
-      throw error
-    }
-  })
-}
-
-function damaged(path: string, fault: string): StoreFileError {
-  return new StoreFileError(
-    `${path} is damaged: ${fault}. Put it back from a backup, or name another folder.`,
-  )
+  withFile(path, (file) => checkPages(file, currentMeta(path, file), { names, ownsKey }))
 }
 
 function withFile(path: string, work: (file: number) => unknown): void {
   const file = openSync(path, 'r')
   try {
     work(file)
+  } catch (error) {
+    if (!(error instanceof PageFault)) throw error
+    throw new StoreFileError(
+      `${path} is damaged: ${error.message}. Put it back from a backup, or name another folder.`,
+    )
   } finally {
     closeSync(file)
   }
@@ -70,7 +62,7 @@ function currentMeta(path: string, file: number): Meta {
 /** @returns `undefined` when this is none: odd transactions begin in the second page, even ones in the first. */
 function metaAt(file: number, page: 0 | 1, offset: number): Meta | undefined {
   const bytes = Buffer.alloc(META_BYTES)
-  if (readSync(file, bytes, 0, META_BYTES, offset) < META_BYTES) return undefined
+  if (!readPage(file, page, bytes, offset)) return undefined
   const meta = metaOf(bytes)
   return meta && (meta.transaction === 0 || meta.transaction % 2 === page) ? meta : undefined
 }

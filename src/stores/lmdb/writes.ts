@@ -12,7 +12,7 @@ const FLUSH_MS = 900
 const LEAST_FREE_BYTES = 16 * 1024 * 1024
 /** Writes that have not ended, whoever still waits for them. */
 const MAX_UNDER_WAY = 10_000
-/** How long the look at the disk is gone by: less is written in that time. */
+/** How long the look at the disk is gone by: a disk writes less in that time than must be free. */
 const LOOK_MS = 10
 
 /**
@@ -38,8 +38,12 @@ export function lmdbWrites(root: RootDatabase, hasRoom: () => boolean): Writes {
   const flush = flushesOf(root)
   const underWay = new Set<Promise<unknown>>()
 
-  async function transact<T>(change: () => T): Promise<T> {
+  function requireRoom(): void {
     if (!hasRoom()) throw new Error('the disk is full')
+  }
+
+  async function transact<T>(change: () => T): Promise<T> {
+    requireRoom()
     // Those whose callers have gone count until they end: a stuck disk must not fill the memory.
     if (underWay.size >= MAX_UNDER_WAY) throw new Error('too many writes wait')
     const end = performance.now() + FLUSH_MS
@@ -48,6 +52,9 @@ export function lmdbWrites(root: RootDatabase, hasRoom: () => boolean): Writes {
         // The caller has been told that it failed. Made later all the same, a rotation would be old before its client
         // asks again, and that would look like reuse.
         if (performance.now() > end) throw new Error('the write had to wait for too long')
+        // It may have waited for most of that time, in which anybody can fill the disk. What the change puts is committed
+        // even if it throws, so the last look is before it.
+        requireRoom()
         return change()
       })
     } catch (error) {
