@@ -5,7 +5,11 @@ import type { TokenServices } from './grant.ts'
 import { insist } from './insist.ts'
 import { type Budget, type BudgetCharge, chargesOf } from './sign-in-budgets.ts'
 
-/** Longer than any sign-in takes: the waiting for the hash, the hash, and the store. */
+/**
+ * Longer than a sign-in takes: the waiting for the hash and the hash, or else the verify webhook, and the store. Only one
+ * that the webhook vouched for may take longer, where a busy machine and others at the same record keep it up again and
+ * again. It holds its place no longer then; a failure is charged all the same.
+ */
 const PENDING_MS = 15_000
 
 export type GuardServices = Pick<TokenServices, 'store' | 'settings' | 'refreshSecrets' | 'signInLines'>
@@ -32,8 +36,8 @@ interface Reserved {
  * budget is held by sign-ins that may yet go well, it waits for these: the right password, many times at once, is
  * never refused.
  *
- * An `OAuthError` is a failure of the one who asks, who hears of it when it is written. Any other error is our own
- * trouble, and not counted; nor is an attempt of which nobody was told what became of it.
+ * An `OAuthError` is a failure of the one who asks, who does not hear of it before it is written. Any other error is our
+ * own trouble, and not counted; nor is an attempt of which nobody was told what became of it.
  *
  * @throws {ThrottledError} when a budget is spent.
  * @throws {UnavailableError} when the counters cannot be reached, or too many wait: nothing is tried uncounted.

@@ -214,7 +214,10 @@ export interface Charge {
   readonly subject: string
   readonly counter: string
   readonly limit: number
-  /** The limit instead, where the counter of the charge at this place of the list has nothing in it. */
+  /**
+   * The limit instead, where the counter of the charge at this place of the list has nothing in it: to be let through no
+   * attempt that is pending either, to be refused for good no failure.
+   */
   readonly newcomers?: { readonly limit: number; readonly emptyAt: number } | undefined
 }
 
@@ -253,8 +256,8 @@ export interface AttemptStore {
   reserve(charges: readonly Charge[], counting: Counting): Promise<Refusal | undefined>
   /**
    * Says what became of an attempt, and that it is not pending any more: `failed` charges a failure, however late it is
-   * said, `given_back` charges nothing. Said twice, `given_back` may let go of another attempt of the same batch before its
-   * time, and of no failure; each `failed` is a failure more.
+   * said, `given_back` charges nothing. Said twice, either may let go of another attempt of the same batch before its
+   * time, and of no failure; each `failed` is a failure more, so that it makes no room.
    *
    * @param counting as the attempt was reserved.
    */

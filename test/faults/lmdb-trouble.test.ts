@@ -1,16 +1,12 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { auditEvents, type Deployment, deploy } from '../support/deployment.ts'
 import { expectProblem, expectUnavailable } from '../support/expect.ts'
 import { ask, type Credentials, postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
-import { nextMessage } from '../support/next-message.ts'
 import type { ServerProcess } from '../support/processes.ts'
 import { until } from '../support/until.ts'
+import { holdWriteLock } from '../support/write-lock.ts'
 import { PROMISES } from './hold-history.ts'
 
-const LOCK_HOLDER = fileURLToPath(new URL('../stores/lock-holder.js', import.meta.url))
 /** What needs no store is answered while the lock is held; were the event loop to wait for it, that would be never. */
 const LIVE_MS = 5000
 
@@ -66,13 +62,10 @@ async function expectAsBefore(t: Test, server: ServerProcess, ada: Credentials, 
 
 t.test('another process holds the write lock and stands still', async (t) => {
   const { deployment, server, ada, held } = await start(t)
-  const holder = fork(LOCK_HOLDER, [deployment.dataDir], { execArgv: [] })
-  t.teardown(() => holder.kill('SIGKILL'))
-  t.equal(await nextMessage(holder), 'held')
+  const letGo = await holdWriteLock(t, deployment.dataDir)
   await expectNoWrites(t, server, ada, held)
   expectProblem(t, await ready(server), 503, 'not ready')
-  holder.kill('SIGKILL')
-  await once(holder, 'exit')
+  await letGo()
   await until('the server is ready', async () => (await ready(server)).status === 200)
   await expectAsBefore(t, server, ada, held)
 })

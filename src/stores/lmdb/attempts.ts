@@ -26,6 +26,8 @@ interface Pending {
 
 const EMPTY: Count = { charged: 0, pending: BATCHES.map(() => ({ count: 0, until: 0 })) }
 
+const failed = ({ charged }: Count) => charged
+
 /** What a budget has no room for any more. */
 const held = ({ charged, pending }: Count) => pending.reduce((sum, { count }) => sum + count, charged)
 
@@ -72,15 +74,17 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
 
   function refusalOf(charges: readonly Charge[], now: number): Refusal | undefined {
     const counts = charges.map((charge) => countOf(charge, now))
-    const refusals = charges.flatMap(({ subject, limit, newcomers }, at): Refusal[] => {
-      const count = counts[at]!
-      const isNewcomer = newcomers !== undefined && held(counts[newcomers.emptyAt]!) === 0
-      const room = isNewcomer ? newcomers.limit : limit
-      if (held(count) < room) return []
-      const state = count.charged < room ? 'pending' : 'spent'
-      return [{ at, state, retryAfterMs: (current(subject, now)?.expiresAt ?? now) - now }]
-    })
-    return refusals.find(({ state }) => state === 'spent') ?? refusals[0]
+    /** The first that has no room for one more, where that is counted of it, and of those who may be newcomers. */
+    const refused = (state: Refusal['state'], counted: (count: Count) => number): Refusal | undefined => {
+      const at = charges.findIndex(({ limit, newcomers }, at) => {
+        const isNewcomer = newcomers !== undefined && counted(counts[newcomers.emptyAt]!) === 0
+        return counted(counts[at]!) >= (isNewcomer ? newcomers.limit : limit)
+      })
+      if (at < 0) return undefined
+      return { at, state, retryAfterMs: (current(charges[at]!.subject, now)?.expiresAt ?? now) - now }
+    }
+    // A newcomer whose first attempt is under way may yet be one: that is waited for, and not called spent.
+    return refused('spent', failed) ?? refused('pending', held)
   }
 
   function put(charge: Charge, count: Count, record: Omit<AttemptRecord, 'counters'>, now: number): void {

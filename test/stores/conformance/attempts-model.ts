@@ -59,9 +59,12 @@ export async function testAttemptsModel(t: Test, store: Store, other: Store): Pr
         }
         continue
       }
-      const rooms = [2, model[network].held === 0 ? 3 : 2]
-      const spent = own.findIndex(({ failed }, at) => failed >= rooms[at]!)
-      const full = own.findIndex(({ held }, at) => held >= rooms[at]!)
+      // Spent by failures alone, whoever is under way; held by these, too.
+      const firstFull = (counted: 'failed' | 'held') => {
+        const rooms = [2, own[0]![counted] === 0 ? 3 : 2]
+        return own.findIndex((counter, at) => counter[counted] >= rooms[at]!)
+      }
+      const [spent, full] = [firstFull('failed'), firstFull('held')]
       const expected = spent >= 0 ? `${spent} spent` : full >= 0 ? `${full} pending` : 'let through'
       const pendingMs = act === 'lapse' ? 1 : LONG_MS
       const refusal = await attempts.reserve(charges, { windowMs: WINDOW_MS, pendingMs, batch })

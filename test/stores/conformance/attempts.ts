@@ -76,6 +76,27 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     t.strictSame(await fail('d'), [1, 'spent'], 'and that room is bounded as well')
   })
 
+  await t.test('a newcomer waits for its own first attempt, and one is let through at a time', async (t) => {
+    const subject = charge(0).subject
+    const from = (network: string): Charge[] => [
+      { subject, counter: network, limit: 5 },
+      { subject, counter: 'all', limit: 2, newcomers: { limit: 4, emptyAt: 0 } },
+    ]
+    for (const stranger of ['a', 'b']) {
+      await attempts.reserve(from(stranger), MINUTE)
+      await attempts.settle(from(stranger), 'failed', MINUTE)
+    }
+    t.equal(await attempts.reserve(from('own'), MINUTE), undefined)
+    t.strictSame(stateOf(await other.attempts.reserve(from('own'), MINUTE)), [1, 'pending'])
+    t.equal(await other.attempts.reserve(from('c'), MINUTE), undefined, 'nobody else waits for it')
+    await attempts.settle(from('c'), 'given_back', MINUTE)
+    t.strictSame(stateOf(await attempts.reserve(from('a'), MINUTE)), [1, 'spent'], 'but for whom it is spent')
+    await attempts.settle(from('own'), 'given_back', MINUTE)
+    t.equal(await other.attempts.reserve(from('own'), MINUTE), undefined, 'it went well')
+    await attempts.settle(from('own'), 'failed', MINUTE)
+    t.strictSame(stateOf(await other.attempts.reserve(from('own'), MINUTE)), [1, 'spent'])
+  })
+
   await t.test('of five hundred at once, as many get through as the budget has', async (t) => {
     const charges = [charge(1000), charge(7)]
     const asked = Array.from({ length: 500 }, (_, i) => (i % 2 ? store : other))

@@ -36,22 +36,18 @@ for i = 4, #ARGV, 5 do
     end
     charge.held = charge.held + charge.pending[at]
   end
-  local emptyAt = tonumber(ARGV[i + 4])
-  local isNewcomer = emptyAt > 0 and charges[emptyAt].held == 0
-  charge.limit = tonumber(isNewcomer and ARGV[i + 3] or ARGV[i + 2])
+  charge.limit, charge.newcomers, charge.emptyAt = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
   charges[#charges + 1] = charge
 end
 
-local pendingAt = 0
-for i, charge in ipairs(charges) do
-  if charge.n >= charge.limit then
-    return { i, 0, math.max(0, redis.call('PTTL', charge.key)) }
-  elseif charge.held >= charge.limit and pendingAt == 0 then
-    pendingAt = i
+-- By failures alone first: a newcomer whose first attempt is under way may yet be one, and waits for that.
+for turn, counted in ipairs({ 'n', 'held' }) do
+  for i, charge in ipairs(charges) do
+    local isNewcomer = charge.emptyAt > 0 and charges[charge.emptyAt][counted] == 0
+    if charge[counted] >= (isNewcomer and charge.newcomers or charge.limit) then
+      return { i, turn - 1, math.max(0, redis.call('PTTL', charge.key)) }
+    end
   end
-end
-if pendingAt > 0 then
-  return { pendingAt, 1, math.max(0, redis.call('PTTL', charges[pendingAt].key)) }
 end
 
 for _, charge in ipairs(charges) do
