@@ -105,6 +105,16 @@ t.test('a server says so, and does not crash', async (t) => {
   )
 })
 
+t.test('a store from before the checksums is refused, and may be taken for what it is', async (t) => {
+  const folder = t.testdir()
+  const root = open({ path: folder, noSubdir: false, maxDbs: 16, overlappingSync: false })
+  await root.openDB<unknown, string>({ name: 'users' }).put('locator', someUser())
+  await root.close()
+  t.throws(() => openLmdbStore(folder), {
+    message: 'or a Pawl from before there were checksums wrote it (docs/decisions/0020)',
+  })
+})
+
 t.test('a file may be shorter than it says, by pages that nothing is on', async (t) => {
   const { path, pageSize } = await someFile(t)
   patch(path, pageSize, META.lastPage, (page) => page + 7n)
