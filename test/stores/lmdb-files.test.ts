@@ -213,12 +213,12 @@ test('no refresh is before the sign-in, whatever the clock says', async (t) => {
 })
 
 test('without room on the disk nothing is written, and what is there can be read', async (t) => {
-  const { root, databases } = openRaw(t, t.testdir())
   const folder = t.testdir()
+  const { root, databases } = openRaw(t, folder)
   t.equal(roomIn(folder)(), true, 'there is room here')
   t.equal(roomIn(folder, Number.MAX_SAFE_INTEGER)(), false, 'and on no disk for so much')
   let hasRoom = true
-  const { durably, committed } = lmdbWrites(root, () => hasRoom)
+  const { durably, committed } = lmdbWrites(root, folder, () => hasRoom)
   const user = someUser()
   await durably(() => databases.users.put('one', user))
   hasRoom = false

@@ -68,14 +68,14 @@ async function ofRedis(redis: RedisServer): Promise<TimeMachine> {
 async function ofLmdb(dataDir: string): Promise<TimeMachine> {
   const root: RootDatabase = open({ path: dataDir, noSubdir: false, maxDbs: 8, overlappingSync: false })
   const databases = openDatabases(root)
-  const writes = lmdbWrites(root, () => true)
+  const writes = lmdbWrites(root, dataDir)
   const { durably } = writes
   const families = lmdbFamilies(databases, writes)
   return {
     store: { clients: lmdbClients(databases, durably), users: lmdbUsers(databases, durably), families },
     take: async (sid) => (await families.look(sid)).family,
     async putBack(sid, snapshot) {
-      await databases.families.put(sid, snapshot as Family)
+      await durably(() => void databases.families.put(sid, snapshot as Family))
     },
     async pass(sid, ms) {
       await durably(() => {

@@ -15,7 +15,7 @@ import { ownsKey, Records } from './records.ts'
 import { requireSoundPages, requireStoreFile, StoreFileError } from './store-file.ts'
 import { startSweep } from './sweep.ts'
 import { lmdbUsers } from './users.ts'
-import { lmdbWrites, roomIn } from './writes.ts'
+import { lmdbWrites } from './writes.ts'
 
 /** The named databases of the one LMDB environment; docs/storage.md lists what is in them. */
 export function openDatabases(root: RootDatabase) {
@@ -85,7 +85,7 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
   const root = open(options)
   requireSound(root, path)
   const databases = openDatabases(root)
-  const writes = lmdbWrites(root, roomIn(folder))
+  const writes = lmdbWrites(root, folder)
   const { durably, committed } = writes
   const stopSweep = sweeps ? startSweep(databases, committed) : () => undefined
   return {

@@ -1,6 +1,7 @@
 import { statfsSync } from 'node:fs'
 import type { RootDatabase } from 'lmdb'
 import { answersWithin } from '../in-time.ts'
+import { watchLastTransaction } from './last-transaction.ts'
 
 /** A disk that takes longer than this is out of order; the request is answered within a second. */
 const FLUSH_MS = 900
@@ -32,10 +33,19 @@ export interface Writes {
   finish(): Promise<void>
 }
 
-/** @param hasRoom says whether the disk takes more. */
-export function lmdbWrites(root: RootDatabase, hasRoom: () => boolean): Writes {
+/** What a transaction finds out that must not go on: the next one may. */
+class ForgottenError extends Error {}
+
+/**
+ * @param folder of the environment.
+ * @param hasRoom says whether the disk takes more.
+ */
+export function lmdbWrites(root: RootDatabase, folder: string, hasRoom = roomIn(folder)): Writes {
   const inTime = answersWithin(FLUSH_MS)
   const flush = flushesOf(root)
+  const last = watchLastTransaction(root, folder)
+  // What was forgotten by this very opening is not to be missed by readers either.
+  root.transactionSync(() => void last.wasForgotten())
   const underWay = new Set<Promise<unknown>>()
 
   function requireRoom(): void {
@@ -47,21 +57,25 @@ export function lmdbWrites(root: RootDatabase, hasRoom: () => boolean): Writes {
     // Those whose callers have gone count until they end: a stuck disk must not fill the memory.
     if (underWay.size >= MAX_UNDER_WAY) throw new Error('too many writes wait')
     const end = performance.now() + FLUSH_MS
-    try {
-      return await root.transaction(() => {
-        // The caller has been told that it failed. Made later all the same, a rotation would be old before its client
-        // asks again, and that would look like reuse.
-        if (performance.now() > end) throw new Error('the write had to wait for too long')
-        // It may have waited for most of that time, in which anybody can fill the disk. What the change puts is committed
-        // even if it throws, so the last look is before it.
-        requireRoom()
-        return change()
-      })
-    } catch (error) {
-      // A second promise tells of the same failure; unheard it would end the process.
-      const { commitError } = error as { commitError?: Promise<unknown> }
-      commitError?.catch(() => undefined)
-      throw error
+    const lookAndChange = () => {
+      // The caller has been told that it failed. Made later all the same, a rotation would be old before its client
+      // asks again, and that would look like reuse.
+      if (performance.now() > end) throw new Error('the write had to wait for too long')
+      // What the change puts is committed even if it throws, so each look is before it. It may have waited for most of
+      // that time, in which anybody can fill the disk.
+      if (last.wasForgotten()) throw new ForgottenError('a transaction was forgotten')
+      requireRoom()
+      return change()
+    }
+    for (;;) {
+      try {
+        return await root.transaction(lookAndChange)
+      } catch (error) {
+        // A second promise tells of the same failure; unheard it would end the process.
+        const { commitError } = error as { commitError?: Promise<unknown> }
+        commitError?.catch(() => undefined)
+        if (!(error instanceof ForgottenError)) throw error
+      }
     }
   }
 
@@ -86,6 +100,7 @@ export function lmdbWrites(root: RootDatabase, hasRoom: () => boolean): Writes {
       // opens the store next in this process waits for ever.
       while (underWay.size > 0) await Promise.allSettled(underWay)
       await flush().catch(() => undefined)
+      last.close()
     },
   }
 }
