@@ -19,12 +19,14 @@ export interface LastTransaction {
    * goes by has then been put right.
    */
   wasForgotten(): boolean
+  /** Also a second time. */
   close(): void
 }
 
 /** @param folder of the environment, which is open. */
 export function watchLastTransaction(root: RootDatabase, folder: string): LastTransaction {
   const file = openSync(join(folder, 'data.mdb'), 'r')
+  let isClosed = false
   const size = Buffer.alloc(4)
   readSync(file, size, 0, 4, META.pageSize)
   const pageSize = size.readUInt32LE()
@@ -38,7 +40,10 @@ export function watchLastTransaction(root: RootDatabase, folder: string): LastTr
       writeLast(folder, last)
       return true
     },
-    close: () => closeSync(file),
+    close() {
+      if (!isClosed) closeSync(file)
+      isClosed = true
+    },
   }
 }
 
