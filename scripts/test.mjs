@@ -1,5 +1,5 @@
-// Runs the compiled tests under tap: one line for each file as it ends, at the end every failure in full and what the
-// files have counted, and as the last line "N passed, N failed", in tap's own count. Arguments go to tap: npm test -- dist/test/oauth/*.test.js
+// Runs the compiled tests under tap: each failure, count and figure as it comes, one line for each file as it ends, at the end
+// what failed and the sums of what was counted, and as the last line "N passed, N failed", in tap's own count. Arguments go to tap: npm test -- dist/test/oauth/*.test.js
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -25,33 +25,25 @@ const count = { pass: 0, fail: 0, skip: 0, todo: 0 }
 const failures = []
 // tap-parser tells these of the single assertions, however deep they are.
 for (const outcome of Object.keys(count)) parser.on(outcome, () => count[outcome]++)
-parser.on('fail', (failure) => failures.push(failure))
+parser.on('fail', (failure) => {
+  failures.push(failure)
+  show(failure)
+})
 // At the top level an assertion is a whole test file.
 parser.on('assert', ({ ok, name, time, skip }) => {
   const outcome = skip ? 'skip' : ok ? 'ok  ' : 'FAIL'
   console.log(`${outcome} ${name}${time ? ` ${(time / 1000).toFixed(1)} s` : ''}`)
 })
-// What a file has counted or measured, wherever in it that is said.
+// What a file has counted, wherever in it that is said.
 const counted = []
-const figures = []
 listen(parser)
 parser.on('bailout', (reason) => console.log(`tap gave up: ${reason}`))
 tap.stdout.pipe(parser)
 
 const [[status, signal]] = await Promise.all([once(tap, 'close'), once(parser, 'complete')])
 
-for (const { fullname, diag } of failures) {
-  console.log(`\nFAIL ${fullname}`)
-  // The source excerpt repeats what the stack points to.
-  const { at, source, ...rest } = diag ?? {}
-  for (const [name, value] of Object.entries(rest)) {
-    const text = typeof value === 'string' ? value.trimEnd() : inspect(value, { depth: 5 })
-    console.log(`  ${name}: ${text.includes('\n') ? `\n${text}` : text}`.replaceAll('\n', '\n    '))
-  }
-}
-
-if (figures.length > 0) console.log(`\n${figures.join('\n')}`)
-if (counted.length > 0) console.log(`\n${counted.join('\n')}\n\n${tableOf(counted)}`)
+if (failures.length > 0) console.log(`\n${failures.map(({ fullname }) => `FAIL ${fullname}`).join('\n')}`)
+if (counted.length > 0) console.log(`\n${tableOf(counted)}`)
 if (count.skip + count.todo > 0) console.log(`\n${count.skip} skipped, ${count.todo} to do`)
 // A run that broke off with no failed test to show for it has failed all the same.
 if (status !== 0 && count.fail === 0) {
@@ -61,10 +53,22 @@ if (status !== 0 && count.fail === 0) {
 console.log(`\n${count.pass} passed, ${count.fail} failed`)
 process.exitCode = count.fail === 0 ? 0 : 1
 
+/** In full, as soon as it is known: a long run may be broken off. */
+function show({ fullname, diag }) {
+  console.log(`\nFAIL ${fullname}`)
+  // The source excerpt repeats what the stack points to.
+  const { at, source, ...rest } = diag ?? {}
+  for (const [name, value] of Object.entries(rest)) {
+    const text = typeof value === 'string' ? value.trimEnd() : inspect(value, { depth: 5 })
+    console.log(`  ${name}: ${text.includes('\n') ? `\n${text}` : text}`.replaceAll('\n', '\n    '))
+  }
+}
+
 function listen(part) {
   part.on('comment', (comment) => {
     const [, said, what] = /^\s*# ((count|figure): .*)/.exec(comment) ?? []
-    if (said) (what === 'count' ? counted : figures).push(said)
+    if (said) console.log(said)
+    if (what === 'count') counted.push(said)
   })
   part.on('child', listen)
 }
