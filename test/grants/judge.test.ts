@@ -78,7 +78,15 @@ test('what was withdrawn from a client is gone from its sessions, and nothing el
     scope: ['write'],
     audience: ['https://api.example'],
   })
-  t.strictSame(withoutWithdrawn(client, family), family)
+  const fewerScopes = { ...client, scopes: ['write'] }
+  t.strictSame(withoutWithdrawn(fewerScopes, family), { ...family, scope: ['write'] }, 'a scope alone')
+  const fewerAudiences = { ...client, withdrawnAudiences: ['https://old.example'] }
+  t.strictSame(
+    withoutWithdrawn(fewerAudiences, family),
+    { ...family, audience: ['https://api.example'] },
+    'an audience alone',
+  )
+  t.equal(withoutWithdrawn(client, family), family, 'where nothing was, nothing is copied')
   const unnamed = { ...client, audiences: ['https://new.example'] }
   t.strictSame(withoutWithdrawn(unnamed, family), family, 'an audience that it never had was not withdrawn')
 })
