@@ -29,10 +29,18 @@ export async function openReachable(
   try {
     await untilReachable(store, PATIENCE_MS)
     return store
-  } catch {
+  } catch (error) {
     await store.close()
+    if (location.kind === 'lmdb')
+      throw new CommandError(`${what} cannot be written: ${causeOf(error)}`, { cause: error })
     throw new CommandError(`${what} does not answer${reason ? ` (${reason})` : ''}: is it running?`)
   }
+}
+
+/** The first cause, which says most. */
+function causeOf(error: unknown): string {
+  const { cause, message } = error as Error
+  return cause instanceof Error ? causeOf(cause) : message
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -139,7 +140,14 @@ t.test('a file that names pages it has not, or is none of LMDB', async (t) => {
   t.throws(() => requireWhole(stranger), { message: 'no LMDB file' })
   const empty = copyOf(path, 'empty')
   truncateSync(empty, 0)
-  t.doesNotThrow(() => requireStoreFile(empty), 'another process has just begun it')
+  t.throws(() => openLmdbStore(dirname(empty)), { message: `${empty} is empty, and there was a store.` })
+  t.equal(statSync(empty).size, 0, 'nothing is begun in its place')
+  const missing = copyOf(path, 'missing')
+  copyFileSync(join(dirname(path), 'lock.mdb'), join(dirname(missing), 'lock.mdb'))
+  rmSync(missing)
+  t.throws(() => openLmdbStore(dirname(missing)), {
+    message: `${missing} is missing, and there was a store.`,
+  })
 })
 
 t.test('what the disk cannot read is said, with its page', async (t) => {

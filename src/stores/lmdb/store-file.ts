@@ -1,4 +1,5 @@
-import { closeSync, fstatSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { META_BYTES, type Meta, metaOf } from './page-format.ts'
 import { checkPages, type OwnsKey, PageFault, readPage } from './pages.ts'
 
@@ -7,16 +8,34 @@ export class StoreFileError extends Error {}
 
 /** For who writes meanwhile. */
 const LOOKS = 100
+/** For who begins a file. */
+const EMPTY_MS = 500
 
 /**
  * Looks whether LMDB can open the file: it maps what it finds into memory unseen, and the process dies of what it is not.
+ * And whether there is one where there was one: LMDB would begin another, in which nobody is known.
  *
  * @param path of `data.mdb`.
- * @throws {StoreFileError} when it is no file of LMDB's.
+ * @throws {StoreFileError} when it is no file of LMDB's, or has been lost.
  */
 export function requireStoreFile(path: string): void {
-  // What is empty is about to be begun, by another process.
-  withFile(path, (file) => fstatSync(file).size === 0 || currentMeta(path, file))
+  if (!existsSync(path)) {
+    // The file is made before its lock.
+    if (existsSync(join(dirname(path), 'lock.mdb'))) throw lost(path, 'missing')
+    return
+  }
+  // Another process may be about to begin it.
+  for (let look = 1; statSync(path).size === 0; look += 1) {
+    if (look === LOOKS) throw lost(path, 'empty')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, EMPTY_MS / LOOKS)
+  }
+  withFile(path, (file) => currentMeta(path, file))
+}
+
+function lost(path: string, how: 'missing' | 'empty'): StoreFileError {
+  return new StoreFileError(
+    `${path} is ${how}, and there was a store. Put it back from a backup; or remove the folder to begin another.`,
+  )
 }
 
 /**

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { type Key, open, type RootDatabase } from 'lmdb'
+import { type Key, open, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb'
 import type { Client } from '../../accounts/client.ts'
 import type { User } from '../../accounts/user.ts'
 import type { AuditRecord } from '../../audit/event.ts'
@@ -67,7 +67,7 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
   }
   // LMDB maps the file as it is and crashes where it is none of its own.
   const path = join(folder, 'data.mdb')
-  if (existsSync(path)) requireStoreFile(path)
+  requireStoreFile(path)
   const options = {
     path: folder,
     noSubdir: false,
@@ -82,7 +82,7 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
     // Known to the library, unknown to its types.
     permissionsMode: 0o600,
   }
-  const root = open(options)
+  const root = openFile(folder, options)
   requireSound(root, path)
   const databases = openDatabases(root)
   const writes = lmdbWrites(root, folder)
@@ -102,6 +102,18 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
       await writes.finish()
       await root.close()
     },
+  }
+}
+
+/** What the library says of a file that it cannot open names nothing. */
+function openFile(folder: string, options: RootDatabaseOptionsWithPath): RootDatabase {
+  try {
+    return open(options)
+  } catch (error) {
+    throw new StoreFileError(
+      `The store in ${folder} cannot be opened (${(error as Error).message}). Let this user read and write it, or name ` +
+        'another folder in STORE_URL; if another process opened or closed it at this moment, try again.',
+    )
   }
 }
 
