@@ -3,8 +3,11 @@ import type { Credentials } from '../support/http-client.ts'
 import { until } from '../support/until.ts'
 import type { Recorder } from './history.ts'
 
-/** What the servers of a load are told. No fault uses up a budget of failed sign-ins: each has its default. */
-export const LOAD_ENV = { ISSUER: 'http://localhost:9000' }
+/**
+ * What the servers of a load are told. One account signs in here as often as a crowd does, from one network; ten sign-ins of
+ * which a fault left nothing known would hold its budget for 15 to 30 s (docs/guessing-defence.md).
+ */
+export const LOAD_ENV = { ISSUER: 'http://localhost:9000', SIGN_IN_FAILURES_PER_ACCOUNT: '1000' }
 const RETRY_MS = 20
 /** Turns after which a session is ended, unless told otherwise. */
 const TURNS = 40
