@@ -63,7 +63,7 @@ export async function holdHistories(
           for (const what of [...events, ...requests]) tally[what] = (tally[what] ?? 0) + 1
           done.histories += 1
           done.steps += [...commands].length
-          if (done.histories % PROGRESS > 0 && done.histories < lanes * each) return
+          if (done.histories % PROGRESS > 0 && done.histories !== lanes * each) return
           const rate = done.histories / ((performance.now() - begin) / 1000)
           process.stderr.write(
             `histories, ${of}, on ${store}: ${done.histories} of ${lanes * each}, ${rate.toFixed(1)} a second\n`,

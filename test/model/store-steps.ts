@@ -1,3 +1,4 @@
+import { holdLog } from './log.ts'
 import { isThere, type Model, rollBack } from './model.ts'
 import { holdRecord, type Step } from './real.ts'
 
@@ -35,7 +36,11 @@ export function passStep(seconds: number): Step {
 export function restartStep(server: number): Step {
   return {
     check: () => true,
-    run: (_model, { world }) => world.restart(server),
+    async run(_model, { world, population, events }) {
+      // Lines go out a moment after the answer, and a killed server takes those with it that have not.
+      await holdLog(population.logLines, events)
+      await world.restart(server)
+    },
     toString: () => `server ${server} is killed and started again`,
   }
 }

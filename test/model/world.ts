@@ -106,7 +106,17 @@ export async function createWorld(t: Test, kind: StoreKind): Promise<World> {
     }
     return (await until(`the store answers ${verb}`, ask)).answer
   }
-  const machine = { ...hand, store: aroundStore(hand.store as Store, patiently) }
+  const disturbed = (error: unknown) => {
+    disturbances += 1
+    throw error
+  }
+  const machine: TimeMachine = {
+    ...hand,
+    store: aroundStore(hand.store as Store, patiently),
+    // Not asked again: what was late may have been done.
+    pass: (sid, ms) => hand.pass(sid, ms).catch(disturbed),
+    putBack: (sid, snapshot) => hand.putBack(sid, snapshot).catch(disturbed),
+  }
   const hashing = startPasswordHashing(IN_COMMAND)
   const passwordHashes = await Promise.all(PASSWORDS.map((password) => hashing.hash(password)))
   await hashing.close()
