@@ -132,6 +132,9 @@ t.test('what a worker had counted still counts when it is gone, and once', async
     await Promise.all(Array.from({ length: CLIENTS }, () => signIn(server.url, ada)))
     answered += CLIENTS
   }
+  // Connections stay with the worker that took them: those of before there are two are the first one's for good.
+  const bothServe = async () => (await scrape(server.managementUrl)).sum('pawl_workers_serving') === 2
+  await until('both serve', bothServe)
   await until('both have something to count', async () => {
     await signInOften()
     return writersOf(server, '"msg":"request"').size === 2
@@ -145,7 +148,7 @@ t.test('what a worker had counted still counts when it is gone, and once', async
     t.strictSame([...new Set(several)], [answered], 'whoever asks, and however many')
     await until('there is another', () => childrenOf(server.pid).length === 2)
   }
-  await until('it serves', async () => (await scrape(server.managementUrl)).sum('pawl_workers_serving') === 2)
+  await until('both serve again', bothServe)
   await signInOften()
   await until('what comes later is added', async () => (await counted()) === answered)
   t.equal(await counted(), answered)
