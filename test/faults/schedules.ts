@@ -54,6 +54,7 @@ async function play<T>(operations: readonly Operation<T>[], picks: readonly numb
   const order: number[] = []
   const choices: Choice[] = []
   let stopped = () => {}
+  let hasFailed = false
   const playing = operations.map(async (operation, i): Promise<Played<T>> => {
     const pause = () =>
       new Promise<void>((resolve) => {
@@ -64,6 +65,9 @@ async function play<T>(operations: readonly Operation<T>[], picks: readonly numb
     const begun = order.length
     try {
       return { outcome: await operation(pause), begun, over: order.length }
+    } catch (error) {
+      hasFailed = true
+      throw error
     } finally {
       stopped()
     }
@@ -72,7 +76,8 @@ async function play<T>(operations: readonly Operation<T>[], picks: readonly numb
   const settled = Promise.allSettled(playing)
   while (paused.size > 0) {
     const ready = [...paused.keys()].sort()
-    const picked = picks[choices.length] ?? 0
+    // What fails has other steps than were reckoned with; the rest only has to end.
+    const picked = hasFailed ? 0 : (picks[choices.length] ?? 0)
     choices.push({ picked, of: ready.length })
     const i = ready[picked]!
     const resume = paused.get(i)!
