@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
-import { META } from './page-format.ts'
+import { META, numberAt } from './page-format.ts'
 
 /*
  * Whoever opens an LMDB environment reads in its file which transaction was the last, and a moment later writes that into
@@ -27,6 +27,9 @@ export interface LastTransaction {
 export function watchLastTransaction(root: RootDatabase, folder: string): LastTransaction {
   const file = openSync(join(folder, 'data.mdb'), 'r')
   let isClosed = false
+  // Never closed: with any descriptor of a file a process gives up all its locks of it (POSIX `fcntl`), and LMDB has some of
+  // this one.
+  let lock: number | undefined
   const size = Buffer.alloc(4)
   readSync(file, size, 0, 4, META.pageSize)
   const pageSize = size.readUInt32LE()
@@ -35,9 +38,10 @@ export function watchLastTransaction(root: RootDatabase, folder: string): LastTr
   return {
     wasForgotten() {
       readSync(file, between, 0, between.length, META.transaction)
-      const last = Math.max(...[0, pageSize].map((at) => Number(between.readBigUInt64LE(at))))
+      const last = Math.max(numberAt(between, 0), numberAt(between, pageSize))
       if (idOf(root) === last + 1) return false
-      writeLast(folder, last)
+      lock ??= openSync(join(folder, 'lock.mdb'), 'r+')
+      writeLast(lock, last)
       return true
     },
     close() {
@@ -50,17 +54,8 @@ export function watchLastTransaction(root: RootDatabase, folder: string): LastTr
 /** Known to the library, unknown to its types. */
 const idOf = (root: RootDatabase) => (root as unknown as { getWriteTxnId(): number }).getWriteTxnId()
 
-/*
- * Never closed: with any descriptor of a file a process gives up all its locks of it (POSIX `fcntl`), and LMDB has some of
- * the lock file.
- */
-const lockFiles = new Map<string, number>()
-
-function writeLast(folder: string, last: number): void {
-  const path = join(folder, 'lock.mdb')
-  const file = lockFiles.get(path) ?? openSync(path, 'r+')
-  lockFiles.set(path, file)
+function writeLast(lock: number, last: number): void {
   const number = Buffer.alloc(8)
   number.writeBigUInt64LE(BigInt(last))
-  writeSync(file, number, 0, 8, LOCK_TRANSACTION)
+  writeSync(lock, number, 0, 8, LOCK_TRANSACTION)
 }
