@@ -9,6 +9,7 @@ import {
   claimsOf,
   type Form,
   type Headers,
+  inTheEnd,
   postForm,
   type Tokens,
   tokensOf,
@@ -107,7 +108,8 @@ export function clientOf(url: string, network: number) {
   const from = { 'x-forwarded-for': `198.18.${network}.7` }
   const post = (path: string) => (form: Form, headers?: Headers) =>
     postForm(`${url}${path}`, form, { ...from, ...headers })
-  const token = post('/token')
+  const askToken = post('/token')
+  const token: Context['token'] = (...request) => inTheEnd(() => askToken(...request))
   const tryRefresh: Context['tryRefresh'] = ({ refresh_token }, form = APP) =>
     token({ grant_type: 'refresh_token', refresh_token, ...form })
   const send: Context['send'] = (method, path, headers, body) =>

@@ -30,6 +30,15 @@ export interface Amounts {
 /** Opening all at once would fill the queue of those that are not accepted yet. */
 const OPENED_AT_ONCE = 200
 
+/** The server closes a connection on which it has heard no head for 5 s; this is somewhat less. */
+const SILENCE_MS = 4500
+
+/** A connection, and since when, on the clock of `performance`. */
+interface Opened {
+  readonly socket: Socket
+  readonly openedAt: number
+}
+
 /** Overloads one server in every way, one after the other, while others refresh. */
 export async function overload(t: Test, kind: StoreKind, amounts: Amounts): Promise<void> {
   const deployment = await deploy(t, kind, { env: { SIGN_IN_FAILURES_PER_NETWORK: '1000' } })
@@ -79,18 +88,26 @@ export async function overload(t: Test, kind: StoreKind, amounts: Amounts): Prom
 
   await during(`${amounts.connections} connections that say nothing`, async () => {
     const sockets = await openMany(server, amounts.connections, '')
-    t.equal(sockets.filter(({ destroyed }) => !destroyed).length, amounts.connections, 'all of them are open')
+    const now = performance.now()
+    // On a busy machine opening them takes longer than the server waits for a head.
+    const young = sockets.filter(({ openedAt }) => now - openedAt < SILENCE_MS)
+    t.ok(
+      young.length > sockets.length / 2,
+      `${young.length} of ${sockets.length} say nothing for less than ${SILENCE_MS} ms`,
+    )
+    t.equal(young.filter(({ socket }) => socket.destroyed).length, 0, 'all of these are open')
     await sleep(500)
-    for (const socket of sockets) socket.destroy()
+    for (const { socket } of sockets) socket.destroy()
   })
 
   await during(`${amounts.slow} slow heads and ${amounts.slow} slow bodies`, async () => {
     const head = 'POST /token HTTP/1.1\r\nHost: x\r\n'
     const body = `${head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ngrant_type=`
-    const sockets = [
+    const opened = [
       ...(await openMany(server, amounts.slow, head)),
       ...(await openMany(server, amounts.slow, body)),
     ]
+    const sockets = opened.map(({ socket }) => socket)
     // One octet now and then keeps nobody waiting for longer.
     const drip = setInterval(() => {
       for (const socket of sockets) if (socket.writable) socket.write('x')
@@ -185,9 +202,10 @@ async function startOther(server: ServerProcess, tokens: Tokens, clientId: strin
   }
 }
 
-async function openMany({ port }: ServerProcess, number: number, octets: string): Promise<Socket[]> {
-  const sockets: Socket[] = []
+async function openMany({ port }: ServerProcess, number: number, octets: string): Promise<Opened[]> {
+  const sockets: Opened[] = []
   while (sockets.length < number) {
+    const openedAt = performance.now()
     const some = Array.from({ length: Math.min(OPENED_AT_ONCE, number - sockets.length) }, () => {
       const socket = connect(port, '127.0.0.1')
       // What the server closes may be reset, too.
@@ -197,7 +215,7 @@ async function openMany({ port }: ServerProcess, number: number, octets: string)
     })
     await Promise.all(some.map((socket) => once(socket, 'connect')))
     if (octets !== '') for (const socket of some) socket.write(octets)
-    sockets.push(...some)
+    sockets.push(...some.map((socket) => ({ socket, openedAt })))
   }
   return sockets
 }

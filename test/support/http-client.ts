@@ -1,6 +1,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, request } from 'undici'
+
+const PATIENCE_MS = 60_000
+const BUSY = 'Password hashing takes too long'
 
 const dispatcher = new Agent({ headersTimeout: 30_000, bodyTimeout: 30_000 })
 
@@ -71,7 +75,19 @@ export type Credentials = {
 
 /** Signs in at the server of this base URL. @throws Error unless the answer is 200. */
 export async function signIn(url: string, credentials: Credentials, scope?: string): Promise<Tokens> {
-  return tokensOf(await postForm(`${url}/token`, { grant_type: 'password', ...credentials, scope }))
+  const form = { grant_type: 'password', ...credentials, scope }
+  return tokensOf(await inTheEnd(() => postForm(`${url}/token`, form)))
+}
+
+/** The answer of a machine that has time to hash: whoever is asked to come again for want of it does, as good clients do. */
+export async function inTheEnd(ask: () => Promise<Answer>): Promise<Answer> {
+  const end = performance.now() + PATIENCE_MS
+  let answer = await ask()
+  while (answer.status === 503 && answer.json?.detail === BUSY && performance.now() < end) {
+    await sleep(1000 * Number(answer.headers['retry-after']))
+    answer = await ask()
+  }
+  return answer
 }
 
 /** Asks for a refresh, whatever comes of it. */
