@@ -10,6 +10,8 @@ import { isLive, judge, withoutWithdrawn } from '../grants/judge.ts'
 import { readPresentedRefreshToken } from '../grants/read-refresh-token.ts'
 import { OAuthError } from '../oauth/errors.ts'
 import { requireSingle } from '../oauth/form.ts'
+import { isWithin } from '../oauth/scope.ts'
+import type { FamilyView } from '../stores/contract.ts'
 import type { VerifiedAccessToken } from '../tokens/access-token.ts'
 import { signJwt } from '../tokens/jwt.ts'
 import { familyIdOf, type RefreshToken } from '../tokens/refresh-token.ts'
@@ -93,9 +95,21 @@ async function introspectAccessToken(
   const { store, settings } = services
   const client = await store.clients.find(token.client_id)
   if (!client || client.disabled) return INACTIVE
-  if (token.sid !== undefined && !isLive(settings, client, await store.families.look(token.sid)))
-    return INACTIVE
+  if (token.sid === undefined) {
+    // A client's own: no other has no session.
+    if (token.sub !== client.clientId) return INACTIVE
+  } else {
+    const view = await store.families.look(token.sid)
+    if (!isLive(settings, client, view) || !isAsGranted(token, view)) return INACTIVE
+  }
   return { ...token, active: true, token_type: 'Bearer' }
+}
+
+/** Whether its session has what the token says: one forged under a stolen key may say anything of any session. */
+function isAsGranted({ sub, scope, aud }: VerifiedAccessToken, { user, family }: FamilyView): boolean {
+  if (user?.sub !== sub || !family) return false
+  const asked = scope === '' ? [] : scope.split(' ')
+  return isWithin(asked, family.scope) && isWithin([aud].flat(), family.audience)
 }
 
 async function introspectRefreshToken(

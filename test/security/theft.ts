@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { cpSync } from 'node:fs'
 import type { Test } from 'tap'
+import { loadKeys } from '../../src/keys/key-files.ts'
+import {
+  type AccessTokenClaims,
+  signAccessToken,
+  type VerifiedAccessToken,
+} from '../../src/tokens/access-token.ts'
 import {
   familyIdOf,
   locatorOf,
@@ -8,6 +14,7 @@ import {
   type RefreshSecretRing,
   readRefreshToken,
 } from '../../src/tokens/refresh-token.ts'
+import { signOnThread } from '../../src/tokens/signing-key.ts'
 import { count } from '../support/count.ts'
 import { auditEvent, type Deployment, deploy, type StoreKind } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
@@ -177,6 +184,31 @@ export async function steal(t: Test, kind: StoreKind, startsServer: boolean): Pr
           )
         }
     })
+
+  t.test('access tokens forged under the stolen signing key, at introspection', async (t) => {
+    const { signing } = await loadKeys(String(deployment.env.KEYS_DIR))
+    const { iss, exp, iat, auth_time, sid, scope } = claimsOf(fresh.access_token) as VerifiedAccessToken
+    const genuine: AccessTokenClaims = {
+      ...{ iss, sub, exp, iat, sid, aud: [iss], clientId: 'app', scope: scope.split(' ') },
+      ...{ authTime: Number(auth_time), distinction: 'forged', extra: {}, typ: 'at+jwt' },
+    }
+    const active = async (change: Partial<AccessTokenClaims>) => {
+      attempts += 1
+      const token = await signAccessToken(signing.active, signOnThread, { ...genuine, ...change })
+      return (await postForm(`${server.url}/introspect`, { ...web, token })).json?.active
+    }
+    t.equal(await active({}), true, 'one that says of a living session what is so')
+    for (const [what, change] of Object.entries<Partial<AccessTokenClaims>>({
+      'another user': { sub: 'usr_r66FeX-Ph_6jUTgik7L7oQ' },
+      'the user, without a session': { sid: undefined },
+      'another client': { clientId: 'strict' },
+      'more scope': { scope: [...genuine.scope, 'admin'] },
+      'another audience besides': { aud: [iss, 'https://elsewhere.example'] },
+      'a revoked session': { sid: loot.ids[3] },
+      'a session that never was': { sid: loot.ids[0]?.replace(/.$/, (end) => (end === 'A' ? 'B' : 'A')) },
+    }))
+      t.equal(await active(change), false, what)
+  })
 
   t.test('what one token of a session and the secret do give, and what ends it', async (t) => {
     const strict = { client_id: 'strict' }
