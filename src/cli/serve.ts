@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { type Config, describeConfig, readConfig } from '../config/config.ts'
 import type { Seed } from '../config/seed-file.ts'
 import type { TokenServices } from '../grants/grant.ts'
+import type { Store } from '../stores/contract.ts'
 import { untilReachable } from '../stores/open-store.ts'
 import { VERSION } from '../version.ts'
 import { WorkerStartError } from '../workers/pool.ts'
@@ -76,8 +77,12 @@ async function serveTokens(
     worker ? 'worker started' : 'started',
   )
   // Beside the waiting for a signal, which may come first.
-  untilReachable(store, STORE_PATIENCE_MS).catch(() =>
-    log.error('the store does not answer yet; requests get 503 until it does'),
+  void untilReachable(store, STORE_PATIENCE_MS).then(
+    () => {
+      // What a seed is to bring may yet come; and one worker speaks for all.
+      if (!seed && !worker?.place) void warnOfNobody(store, log)
+    },
+    () => log.error('the store does not answer yet; requests get 503 until it does'),
   )
   await untilStopped(async () => {
     log[worker ? 'debug' : 'info']('stopping')
@@ -86,6 +91,18 @@ async function serveTokens(
     await end()
   })
   return 0
+}
+
+/** A volume that is not mounted, or another database, is a store like any other, and every session would be refused. */
+async function warnOfNobody({ clients }: Store, log: Logger): Promise<void> {
+  try {
+    for await (const _ of clients.list()) return
+    log.warn(
+      'no client is registered in this store: pawl client add. If there were any, it is another store than before: see STORE_URL',
+    )
+  } catch {
+    // One that is damaged is one, and a store that is lost again tells of itself.
+  }
 }
 
 /** The process that starts the workers, minds them, and speaks for them. */

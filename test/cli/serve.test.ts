@@ -3,10 +3,11 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { auditEvent, auditEvents, deploy } from '../support/deployment.ts'
-import { claimsOf, signIn } from '../support/http-client.ts'
-import { freePort, runCli, startServer } from '../support/processes.ts'
+import { auditEvent, auditEvents, deploy, STORE_KINDS } from '../support/deployment.ts'
+import { claimsOf, signIn, tryRefresh } from '../support/http-client.ts'
+import { freePort, runCli, type ServerProcess, startServer } from '../support/processes.ts'
 import { runHere } from '../support/run-here.ts'
+import { until } from '../support/until.ts'
 
 const VARIABLES = [
   'HOST',
@@ -213,6 +214,25 @@ t.test('what it serves is what it was told', async (t) => {
   await auditEvent(server, 'sign_in.succeeded')
   t.equal(server.lines.length, auditEvents(server).length, 'LOG_LEVEL: audit events, and nothing else')
 })
+
+for (const kind of STORE_KINDS) {
+  t.test(`a store in which no client is registered, on ${kind}`, async (t) => {
+    const deployment = await deploy(t, kind)
+    const warnings = ({ lines }: ServerProcess) =>
+      lines.filter((line) => line.includes('no client is registered'))
+    const empty = await deployment.startServer()
+    await until('the log says so', () => warnings(empty).length === 1)
+    await deployment.addClient('app')
+    await deployment.closeStore()
+    const other = await deployment.startServer()
+    // By then it has asked the store after its start.
+    await tryRefresh(other.url, 'none', { client_id: 'app' })
+    t.equal(await other.stop(), 0)
+    t.strictSame(warnings(other), [])
+    t.equal(await empty.stop(), 0)
+    t.equal(warnings(empty).length, 1, 'once')
+  })
+}
 
 t.test('healthcheck', async (t) => {
   const server = await startServer()
