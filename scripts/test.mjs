@@ -10,10 +10,11 @@ import { tableOf } from './counts.mjs'
 
 const bin = fileURLToPath(new URL('../node_modules/.bin/tap', import.meta.url))
 
-// tap arrives with all its plugins compiled in. The one for TypeScript, which .taprc leaves out, crashes with TypeScript 7,
-// so tap must be built anew once after each install, or the first run loads it all the same.
+// tap arrives with all its plugins compiled in. Of those that .taprc leaves out the one for TypeScript crashes with
+// TypeScript 7, and the one for mocks, which no test uses, loads hooks into each test file. So tap must be built anew once
+// after each install, or the first run loads them all the same.
 const builtTap = new URL('../../test-built/dist/esm/index.js', import.meta.resolve('@tapjs/test'))
-if (readFileSync(builtTap, 'utf8').includes('@tapjs/typescript'))
+if (/@tapjs\/(?:typescript|mock)/.test(readFileSync(builtTap, 'utf8')))
   spawnSync(bin, ['build'], { stdio: 'inherit' })
 
 const tap = spawn(bin, ['run', '--reporter=tap', ...process.argv.slice(2)], {

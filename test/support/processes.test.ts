@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { childrenOf, runCli, signalChildOf, startServer } from './processes.ts'
+import { IS_UNINSTRUMENTED } from './uninstrumented.ts'
 
 test('a server is ready when it is returned, and ends in good order', async (t) => {
   const server = await startServer()
@@ -33,6 +34,16 @@ test('of the environment of the tests nothing gets through', async (t) => {
   })
   t.match(await runCli(['serve', '--check-config']), { code: 0 })
   t.match(await runCli(['serve', '--check-config'], { env: { ACCESS_TOKEN_TTL: 'wrong' } }), { code: 78 })
+})
+
+test('a server runs as users run it: nothing of the test runner is loaded into it', async (t) => {
+  const server = await startServer()
+  const environment = readFileSync(`/proc/${server.pid}/environ`, 'utf8')
+  const names = environment.split('\0').map((variable) => variable.split('=')[0])
+  t.ok(names.includes('PATH'))
+  const loads = names.filter((name) => name === 'NODE_OPTIONS' || name?.startsWith('_TAPJS_'))
+  if (IS_UNINSTRUMENTED) t.strictSame(loads, [])
+  else t.strictSame(loads.includes('NODE_OPTIONS'), true, 'but for coverage')
 })
 
 test('a command gets its input and gives its output', async (t) => {

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './free-port.ts'
 import { createReaper } from './reaper.ts'
+import './uninstrumented.ts'
 import { until } from './until.ts'
 
 export { freePort }
