@@ -39,11 +39,12 @@ test('of the environment of the tests nothing gets through', async (t) => {
 test('a server runs as users run it: nothing of the test runner is loaded into it', async (t) => {
   const server = await startServer()
   const environment = readFileSync(`/proc/${server.pid}/environ`, 'utf8')
+  t.equal(await server.stop(), 0)
   const names = environment.split('\0').map((variable) => variable.split('=')[0])
   t.ok(names.includes('PATH'))
   const loads = names.filter((name) => name === 'NODE_OPTIONS' || name?.startsWith('_TAPJS_'))
   if (IS_UNINSTRUMENTED) t.strictSame(loads, [])
-  else t.strictSame(loads.includes('NODE_OPTIONS'), true, 'but for coverage')
+  else t.ok(loads.includes('NODE_OPTIONS'), 'but for coverage')
 })
 
 test('a command gets its input and gives its output', async (t) => {
