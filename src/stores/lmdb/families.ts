@@ -85,21 +85,25 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
   }
 
   /** Makes room for one more session. Who was counted before is listed, so that nothing that has ended is read again. */
-  function endBeyond({ id, userEpoch, maxSessions = 0, isBrief }: NewFamily, now: number): string[] {
-    if (isBrief) return []
+  function endBeyond(begun: NewFamily, now: number): string[] {
+    const { id, userEpoch, clientId, clientEpoch, maxSessions = 0 } = begun
+    if (begun.isBrief) return []
     const locator = locatorOf(id)
     if (maxSessions === 0) {
       // What is not kept up would be wrong when it is needed again.
       if (sessions.doesExist(locator)) void sessions.remove(locator)
       return []
     }
-    const listed = countedOf(locator).map(readable)
-    const living = listed
+    // Of this client the present epoch is known: what has another was ended with all sessions of the client.
+    const isOver = (of: Family) =>
+      of.revoked !== undefined ||
+      now >= of.expiresAt ||
+      of.userEpoch !== userEpoch ||
+      (of.clientId === clientId && of.clientEpoch !== clientEpoch)
+    const living = countedOf(locator)
+      .map(readable)
       .filter((family) => family !== undefined)
-      .filter(
-        ({ expiresAt, revoked, userEpoch: of, isBrief }) =>
-          now < expiresAt && !revoked && of === userEpoch && !isBrief,
-      )
+      .filter((family) => !isOver(family) && !family.isBrief)
       .sort((a, b) => b.rotatedAt - a.rotatedAt)
     const ended = living.splice(maxSessions - 1)
     for (const family of ended) {
