@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import { type Test, test } from 'tap'
-import { usernameKey } from '../../src/accounts/user.ts'
+import { userLocator, usernameKey } from '../../src/accounts/user.ts'
 import type { NewFamily } from '../../src/stores/contract.ts'
 import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
@@ -197,6 +197,38 @@ test('what is damaged beside a session keeps nobody out', async (t) => {
   await t.rejects(store.attempts.count(charge, 1000), { message: /damaged/ })
   t.equal(await store.attempts.forget('ada'), true)
   t.equal(await store.attempts.count(charge, 1000), undefined)
+})
+
+test('a name whose user has no record is free', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { databases } = openRaw(t, folder)
+  const [first, second] = [someUser(), someUser()]
+  for (const { sub, username } of [first, second])
+    await databases.usernames.put(usernameKey(username), userLocator(`deleted ${sub}`))
+  t.equal(await store.users.create(first), 'created')
+  t.strictSame(await store.users.findByUsername(first.username), first)
+  t.equal(await store.users.rename(first, second.username), 'renamed')
+  t.equal(await store.users.create(second), 'username_taken', 'and is somebody’s again')
+})
+
+test('a user is deleted, whose record or name is damaged by then', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { databases } = openRaw(t, folder)
+  const { users, usernames } = databases
+  const [unread, unnamed] = [someUser(), someUser()]
+  await store.users.createMany([unread, unnamed])
+  await users.put(userLocator(unread.sub), 'garbage' as never)
+  await usernames.put(usernameKey(unnamed.username), 'garbage')
+  for (const user of [unread, unnamed]) {
+    t.equal(await store.users.delete(user), true)
+    users.resetReadTxn()
+    t.notOk(users.doesExist(userLocator(user.sub)))
+    t.notOk(usernames.doesExist(usernameKey(user.username)))
+  }
 })
 
 test('no refresh is before the sign-in, whatever the clock says', async (t) => {
