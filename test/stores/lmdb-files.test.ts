@@ -199,6 +199,22 @@ test('what is damaged beside a session keeps nobody out', async (t) => {
   t.equal(await store.attempts.count(charge, 1000), undefined)
 })
 
+test('a session whose user is damaged can be ended, and taken over', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { databases } = openRaw(t, folder)
+  const { user, begun } = await signedIn(store)
+  const held = familyIn(await store.families.look(begun.id))
+  await databases.users.put(userLocator(user.sub), 'garbage' as never)
+  await t.rejects(store.families.look(begun.id), { cause: { message: /the user at/ } })
+  t.equal(await store.families.adopt({ ...held, generation: 3 }), true)
+  await store.families.noteReplay(begun.id, held.lockstep)
+  t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked')
+  t.equal(await store.families.revoke(begun.id, 'operator'), 'already_revoked')
+  t.match(databases.families.get(begun.id), { generation: 3, replays: 1, revoked: { reason: 'operator' } })
+})
+
 test('a name whose user has no record is free', async (t) => {
   const folder = join(t.testdir(), 'data')
   const store = openLmdbStore(folder, false)

@@ -28,13 +28,16 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
   }
 
   /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
-  function view(id: string): FamilyView {
+  function present(id: string): Pick<FamilyView, 'now' | 'family'> {
     const now = Date.now()
-    const locator = locatorOf(id)
     const family = read(id)
+    return { now, family: family && now < family.expiresAt ? family : undefined }
+  }
+
+  function view(id: string): FamilyView {
+    const locator = locatorOf(id)
     return {
-      now,
-      family: family && now < family.expiresAt ? family : undefined,
+      ...present(id),
       user: readSound(
         `the user at ${locator}`,
         () => users.get(locator),
@@ -175,13 +178,14 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
 
     noteReplay: (id, lockstep) =>
       committed(() => {
-        const { family } = view(id)
+        const { family } = present(id)
         if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
       }),
 
     revoke: (id, reason) =>
       durably(() => {
-        const { now, family } = view(id)
+        // Whatever has become of the user.
+        const { now, family } = present(id)
         if (!family) return 'gone'
         if (family.revoked) return 'already_revoked'
         void families.put(id, { ...family, revoked: { reason, at: now } })
@@ -190,7 +194,7 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
 
     adopt: (family) =>
       durably(() => {
-        const { now, family: here } = view(family.id)
+        const { now, family: here } = present(family.id)
         const isFurther =
           here &&
           (here.revoked !== undefined ||
