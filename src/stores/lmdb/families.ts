@@ -179,7 +179,11 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
     noteReplay: (id, lockstep) =>
       committed(() => {
         const { family } = present(id)
-        if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
+        if (!family) return
+        // Of repeats at once, the one of the generation before may come last.
+        const isNewer = lockstep.generation > family.lockstep.generation
+        const replays = family.replays + 1
+        void families.put(id, { ...family, replays, lockstep: isNewer ? lockstep : family.lockstep })
       }),
 
     revoke: (id, reason) =>
