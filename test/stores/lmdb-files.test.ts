@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import { type Test, test } from 'tap'
 import { userLocator, usernameKey } from '../../src/accounts/user.ts'
-import type { NewFamily } from '../../src/stores/contract.ts'
+import { BATCHES, type NewFamily } from '../../src/stores/contract.ts'
 import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
 import { lmdbWrites, roomIn } from '../../src/stores/lmdb/writes.ts'
@@ -258,6 +258,39 @@ test('no refresh is before the sign-in, whatever the clock says', async (t) => {
   await databases.families.put(begun.id, family)
   t.equal((await store.families.advance(turn(begun, 0))).applied, true)
   t.equal(familyIn(await store.families.look(begun.id)).rotatedAt, createdAt)
+})
+
+test('a clock that was set back keeps nobody out for longer than a window', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { attempts } = openRaw(t, folder).databases
+  const charges = [{ subject: 'ada', counter: 'failed', limit: 2 }]
+  const windowMs = 600
+  const counting = { windowMs, pendingMs: 100 }
+  const endsIn = () => {
+    attempts.resetReadTxn()
+    return attempts.get('ada')!.expiresAt - Date.now()
+  }
+  /** Counters of an hour ago, by a clock that was an hour ahead. */
+  const chargedAhead = (charged: number) => {
+    const pending = BATCHES.map(() => ({ count: 0, until: 0 }))
+    return attempts.put('ada', {
+      expiresAt: Date.now() + 3_600_000,
+      counters: { failed: { charged, pending } },
+    })
+  }
+  await chargedAhead(2)
+  t.match(await store.attempts.reserve(charges, counting), { state: 'spent', retryAfterMs: windowMs })
+  t.ok(endsIn() <= windowMs)
+  t.match(await store.attempts.reserve(charges, counting), { state: 'spent' }, 'nothing is given back')
+  await until('the window is over', async () => !(await store.attempts.reserve(charges, counting)))
+  await chargedAhead(1)
+  t.equal(await store.attempts.reserve(charges, counting), undefined)
+  t.ok(endsIn() <= windowMs, 'where there is room, too')
+  await chargedAhead(1)
+  await store.attempts.settle(charges, 'failed', counting)
+  t.ok(endsIn() <= windowMs, 'and where one is settled')
 })
 
 test('without room on the disk nothing is written, and what is there can be read', async (t) => {
