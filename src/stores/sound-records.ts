@@ -26,6 +26,7 @@ export class DamagedRecordError extends UnavailableError {}
 const MENDS: Readonly<Record<string, string>> = {
   session: 'restore it from a backup, or leave it to its end',
   attempts: 'it is cleared away by itself, or by pawl user unlock',
+  audit: 'restore it from a backup, or leave it until newer ones have taken its place',
 }
 
 /** @param record completes "the record of …". */

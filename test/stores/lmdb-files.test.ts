@@ -8,10 +8,12 @@ import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import { type Test, test } from 'tap'
 import { userLocator, usernameKey } from '../../src/accounts/user.ts'
+import { recordOf } from '../../src/audit/event.ts'
 import { BATCHES, type NewFamily } from '../../src/stores/contract.ts'
 import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
 import { lmdbWrites, roomIn } from '../../src/stores/lmdb/writes.ts'
+import { gather } from '../../src/stores/sound-records.ts'
 import type { Family } from '../../src/tokens/family.ts'
 import { nextMessage } from '../support/next-message.ts'
 import { until } from '../support/until.ts'
@@ -291,6 +293,27 @@ test('a clock that was set back keeps nobody out for longer than a window', asyn
   await chargedAhead(1)
   await store.attempts.settle(charges, 'failed', counting)
   t.ok(endsIn() <= windowMs, 'and where one is settled')
+})
+
+test('one audit event that is damaged keeps no other from being listed', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { root } = openRaw(t, folder)
+  const records = ['one', 'two', 'three', 'four'].map((sub) => recordOf({ event: 'user.changed', sub }))
+  await store.audit.append(records, 100)
+  // As a disk would: what is read is not what was written.
+  await root.openDB<Buffer, number>({ name: 'audit', encoding: 'binary' }).put(2, Buffer.alloc(40))
+  const listOf = async (after?: string) => {
+    const { found, fault } = await gather(store.audit.list(after))
+    return [found.map(({ record }) => record), fault?.cause]
+  }
+  const named = { message: /audit event 2 cannot be read/ }
+  t.match(await listOf(), [[records[0], records[2], records[3]], named])
+  t.match(await listOf('1'), [[records[2], records[3]], named])
+  t.strictSame(await listOf('2'), [[records[2], records[3]], undefined], 'beyond it there is nothing to tell')
+  await store.audit.append([records[0]!], 2)
+  t.strictSame(await listOf(), [[records[3], records[0]], undefined], 'it makes room as any other')
 })
 
 test('without room on the disk nothing is written, and what is there can be read', async (t) => {
