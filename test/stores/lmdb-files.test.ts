@@ -99,6 +99,23 @@ test('closing one handle leaves the others', async (t) => {
   t.equal(familyIn(await again.families.look(begun.id)).generation, 1)
 })
 
+test('a store that could not be opened is not left open', async (t) => {
+  const folder = t.testdir()
+  // Whoever opens it next in this process shares this environment, which has no room for all databases.
+  const root = open({ path: folder, noSubdir: false, maxDbs: 2, overlappingSync: false })
+  t.throws(() => openLmdbStore(folder), { message: /DBS_FULL/ })
+  await root.close()
+  const store = await until('it is closed', () => {
+    try {
+      return openLmdbStore(folder, false)
+    } catch {
+      return false
+    }
+  })
+  t.equal(await store.users.create(someUser()), 'created')
+  await store.close()
+})
+
 test('the sweep removes what has ended, and only that', async (t) => {
   const { databases, durably } = openRaw(t, t.testdir())
   const families = familiesThatEndAt([NOW - 1000, NOW - 1, NOW, NOW + 1, NOW + 1000])
