@@ -1,6 +1,9 @@
 import { UnavailableError } from '../oauth/errors.ts'
 
-/** Questions under way at once, beyond which a further one is refused: a silent store must not fill the memory. */
+/**
+ * Questions that have no answer yet, whoever still waits for it, beyond which a further one is refused: a store that is
+ * silent, or slow, must not fill the memory.
+ */
 const MAX_UNDER_WAY = 10_000
 
 /**
@@ -10,14 +13,21 @@ const MAX_UNDER_WAY = 10_000
  */
 export function answersWithin(limitMs: number) {
   let underWay = 0
+  const over =
+    <T>(tell: (outcome: T) => void) =>
+    (outcome: T) => {
+      underWay -= 1
+      tell(outcome)
+    }
   return async <T>(question: () => Promise<T>): Promise<T> => {
     if (underWay >= MAX_UNDER_WAY) throw new UnavailableError('The store has too much to answer')
-    underWay += 1
     let timer: NodeJS.Timeout | undefined
     try {
       return await new Promise<T>((resolve, reject) => {
         timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs)
-        question().then(resolve, reject)
+        const answer = question()
+        underWay += 1
+        answer.then(over(resolve), over(reject))
       })
     } catch (error) {
       // It did answer, and what it holds is our trouble already.
@@ -25,7 +35,6 @@ export function answersWithin(limitMs: number) {
       throw new UnavailableError('The store does not answer', { cause: error })
     } finally {
       clearTimeout(timer)
-      underWay -= 1
     }
   }
 }

@@ -26,6 +26,7 @@ export class DamagedRecordError extends UnavailableError {}
 const MENDS: Readonly<Record<string, string>> = {
   session: 'restore it from a backup, or leave it to its end',
   attempts: 'it is cleared away by itself, or by pawl user unlock',
+  audit: 'restore it from a backup, or leave it until newer ones have taken its place',
 }
 
 /** @param record completes "the record of …". */
@@ -42,8 +43,8 @@ type Check = (value: unknown) => boolean
 const isText: Check = (value) => typeof value === 'string'
 const isFlag: Check = (value) => typeof value === 'boolean'
 const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
-/** Milliseconds since 1970; LMDB's clock and Redis' differ in whether they have fractions. */
-const isTime: Check = (value) => typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER
+/** Milliseconds since 1970. */
+const isTime = isCount
 const isOneOf =
   (values: readonly string[]): Check =>
   (value) =>

@@ -22,7 +22,10 @@ const TOKEN = new RegExp(`^${PREFIX}[A-Za-z0-9_-]{${(TOKEN_BYTES / 3) * 4}}$`)
 /** Enough of the hash that two handles of one user never meet; with the locator 24 bytes, again without spare bits. */
 const ID_HASH_BYTES = 15
 
-/** The last generation that the token's four bytes can carry; a session would need 136 rotations a second to see it. */
+/**
+ * The last generation that the token's four bytes can carry; a session would need 13 rotations a second for all of the ten
+ * years that it may live to see it.
+ */
 export const MAX_GENERATION = 0xffff_ffff
 
 /** What an authentic refresh token says. */

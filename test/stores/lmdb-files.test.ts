@@ -7,11 +7,13 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import { type Test, test } from 'tap'
-import { usernameKey } from '../../src/accounts/user.ts'
-import type { NewFamily } from '../../src/stores/contract.ts'
+import { userLocator, usernameKey } from '../../src/accounts/user.ts'
+import { recordOf } from '../../src/audit/event.ts'
+import { BATCHES, type NewFamily } from '../../src/stores/contract.ts'
 import { openDatabases, openLmdbStore } from '../../src/stores/lmdb/store.ts'
 import { sweepOnce } from '../../src/stores/lmdb/sweep.ts'
 import { lmdbWrites, roomIn } from '../../src/stores/lmdb/writes.ts'
+import { gather } from '../../src/stores/sound-records.ts'
 import type { Family } from '../../src/tokens/family.ts'
 import { nextMessage } from '../support/next-message.ts'
 import { until } from '../support/until.ts'
@@ -95,6 +97,23 @@ test('closing one handle leaves the others', async (t) => {
   t.equal(familyIn(await other.families.look(begun.id)).generation, 1)
   const again = await openHandle(t, url)
   t.equal(familyIn(await again.families.look(begun.id)).generation, 1)
+})
+
+test('a store that could not be opened is not left open', async (t) => {
+  const folder = t.testdir()
+  // Whoever opens it next in this process shares this environment, which has no room for all databases.
+  const root = open({ path: folder, noSubdir: false, maxDbs: 2, overlappingSync: false })
+  t.throws(() => openLmdbStore(folder), { message: /DBS_FULL/ })
+  await root.close()
+  const store = await until('it is closed', () => {
+    try {
+      return openLmdbStore(folder, false)
+    } catch {
+      return false
+    }
+  })
+  t.equal(await store.users.create(someUser()), 'created')
+  await store.close()
 })
 
 test('the sweep removes what has ended, and only that', async (t) => {
@@ -199,6 +218,54 @@ test('what is damaged beside a session keeps nobody out', async (t) => {
   t.equal(await store.attempts.count(charge, 1000), undefined)
 })
 
+test('a session whose user is damaged can be ended, and taken over', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { databases } = openRaw(t, folder)
+  const { user, begun } = await signedIn(store)
+  const held = familyIn(await store.families.look(begun.id))
+  await databases.users.put(userLocator(user.sub), 'garbage' as never)
+  await t.rejects(store.families.look(begun.id), { cause: { message: /the user at/ } })
+  t.equal(await store.families.adopt({ ...held, generation: 3 }), true)
+  await store.families.noteReplay(begun.id, held.lockstep)
+  t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked')
+  t.equal(await store.families.revoke(begun.id, 'operator'), 'already_revoked')
+  t.match(databases.families.get(begun.id), { generation: 3, replays: 1, revoked: { reason: 'operator' } })
+})
+
+test('a name whose user has no record is free', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { databases } = openRaw(t, folder)
+  const [first, second] = [someUser(), someUser()]
+  for (const { sub, username } of [first, second])
+    await databases.usernames.put(usernameKey(username), userLocator(`deleted ${sub}`))
+  t.equal(await store.users.create(first), 'created')
+  t.strictSame(await store.users.findByUsername(first.username), first)
+  t.equal(await store.users.rename(first, second.username), 'renamed')
+  t.equal(await store.users.create(second), 'username_taken', 'and is somebody’s again')
+})
+
+test('a user is deleted, whose record or name is damaged by then', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { databases } = openRaw(t, folder)
+  const { users, usernames } = databases
+  const [unread, unnamed] = [someUser(), someUser()]
+  await store.users.createMany([unread, unnamed])
+  await users.put(userLocator(unread.sub), 'garbage' as never)
+  await usernames.put(usernameKey(unnamed.username), 'garbage')
+  for (const user of [unread, unnamed]) {
+    t.equal(await store.users.delete(user), true)
+    users.resetReadTxn()
+    t.notOk(users.doesExist(userLocator(user.sub)))
+    t.notOk(usernames.doesExist(usernameKey(user.username)))
+  }
+})
+
 test('no refresh is before the sign-in, whatever the clock says', async (t) => {
   const folder = join(t.testdir(), 'data')
   const store = openLmdbStore(folder, false)
@@ -210,6 +277,60 @@ test('no refresh is before the sign-in, whatever the clock says', async (t) => {
   await databases.families.put(begun.id, family)
   t.equal((await store.families.advance(turn(begun, 0))).applied, true)
   t.equal(familyIn(await store.families.look(begun.id)).rotatedAt, createdAt)
+})
+
+test('a clock that was set back keeps nobody out for longer than a window', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { attempts } = openRaw(t, folder).databases
+  const charges = [{ subject: 'ada', counter: 'failed', limit: 2 }]
+  const windowMs = 600
+  const counting = { windowMs, pendingMs: 100 }
+  const endsIn = () => {
+    attempts.resetReadTxn()
+    return attempts.get('ada')!.expiresAt - Date.now()
+  }
+  /** Counters of an hour ago, by a clock that was an hour ahead. */
+  const chargedAhead = (charged: number) => {
+    const pending = BATCHES.map(() => ({ count: 0, until: 0 }))
+    return attempts.put('ada', {
+      expiresAt: Date.now() + 3_600_000,
+      counters: { failed: { charged, pending } },
+    })
+  }
+  await chargedAhead(2)
+  t.match(await store.attempts.reserve(charges, counting), { state: 'spent', retryAfterMs: windowMs })
+  t.ok(endsIn() <= windowMs)
+  t.match(await store.attempts.reserve(charges, counting), { state: 'spent' }, 'nothing is given back')
+  await until('the window is over', async () => !(await store.attempts.reserve(charges, counting)))
+  await chargedAhead(1)
+  t.equal(await store.attempts.reserve(charges, counting), undefined)
+  t.ok(endsIn() <= windowMs, 'where there is room, too')
+  await chargedAhead(1)
+  await store.attempts.settle(charges, 'failed', counting)
+  t.ok(endsIn() <= windowMs, 'and where one is settled')
+})
+
+test('one audit event that is damaged keeps no other from being listed', async (t) => {
+  const folder = join(t.testdir(), 'data')
+  const store = openLmdbStore(folder, false)
+  t.teardown(() => store.close())
+  const { root } = openRaw(t, folder)
+  const records = ['one', 'two', 'three', 'four'].map((sub) => recordOf({ event: 'user.changed', sub }))
+  await store.audit.append(records, 100)
+  // As a disk would: what is read is not what was written.
+  await root.openDB<Buffer, number>({ name: 'audit', encoding: 'binary' }).put(2, Buffer.alloc(40))
+  const listOf = async (after?: string) => {
+    const { found, fault } = await gather(store.audit.list(after))
+    return [found.map(({ record }) => record), fault?.cause]
+  }
+  const named = { message: /audit event 2 cannot be read/ }
+  t.match(await listOf(), [[records[0], records[2], records[3]], named])
+  t.match(await listOf('1'), [[records[2], records[3]], named])
+  t.strictSame(await listOf('2'), [[records[2], records[3]], undefined], 'beyond it there is nothing to tell')
+  await store.audit.append([records[0]!], 2)
+  t.strictSame(await listOf(), [[records[3], records[0]], undefined], 'it makes room as any other')
 })
 
 test('without room on the disk nothing is written, and what is there can be read', async (t) => {

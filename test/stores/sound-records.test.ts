@@ -60,6 +60,11 @@ t.test('a record that we did not write is nobody’s', async (t) => {
       () => soundFamily(family.id, { ...family, endsAt: Number.MAX_SAFE_INTEGER }),
       /absolute end/,
     ],
+    [
+      'half a millisecond',
+      () => soundFamily(family.id, { ...family, rotatedAt: family.rotatedAt + 0.5 }),
+      /rotatedAt/,
+    ],
     ['no record at all', () => soundFamily(family.id, null), /cannot be read/],
   ]
   for (const [name, read, fault] of cases) t.match(faultOf(read), fault, name)

@@ -154,6 +154,7 @@ const TABLE: readonly Row[] = [
   { when: 'presented = current − 1, at once', given: { presented: 6, now: T0 }, expected: repeat },
   { when: 'presented = current − 1, in the grace', given: { presented: 6 }, expected: repeat },
   { when: '… in its last millisecond', given: { presented: 6, now: T0 + GRACE_MS - 1 }, expected: repeat },
+  { when: '… by a clock that was set back', given: { presented: 6, now: T0 - 3_599_999 }, expected: repeat },
   { when: '… with a narrower scope', given: { presented: 6, scope: ['read'] }, expected: repeat },
   {
     when: '… while the client only observes reuse',

@@ -94,6 +94,10 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
     else void attempts.put(charge.subject, { ...record, counters })
   }
 
+  /** What would end later than a window from now was begun before the clock was set back. */
+  const endOf = (record: AttemptRecord | undefined, now: number, windowMs: number) =>
+    Math.min(record?.expiresAt ?? Number.POSITIVE_INFINITY, now + windowMs)
+
   async function reserve(
     charges: readonly Charge[],
     { windowMs, pendingMs, batch = 0 }: Counting,
@@ -101,15 +105,20 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
     // Nobody needs a transaction to be refused.
     attempts.resetReadTxn()
     const early = refusalOf(charges, Date.now())
-    if (early) return early
+    if (early && early.retryAfterMs <= windowMs) return early
     return committed(() => {
       const now = Date.now()
       const refusal = refusalOf(charges, now)
+      if (refusal && refusal.retryAfterMs > windowMs) {
+        const { subject } = charges[refusal.at]!
+        // Kept, so that the window ends: for whoever asks next it would begin anew.
+        void attempts.put(subject, { ...current(subject, now)!, expiresAt: now + windowMs })
+        return { ...refusal, retryAfterMs: windowMs }
+      }
       if (refusal) return refusal
       for (const charge of charges) {
         const { charged, pending } = countOf(charge, now)
-        const record = current(charge.subject, now)
-        const expiresAt = record?.expiresAt ?? now + windowMs
+        const expiresAt = endOf(current(charge.subject, now), now, windowMs)
         const taken =
           pendingMs === 0
             ? { charged: charged + 1, pending }
@@ -141,7 +150,7 @@ export function lmdbAttempts({ attempts }: Databases, committed: Transact): Atte
               at === batch ? { ...one, count: Math.max(0, one.count - 1) } : one,
             ),
           }
-          put(charge, left, { expiresAt: record?.expiresAt ?? now + windowMs }, now)
+          put(charge, left, { expiresAt: endOf(record, now, windowMs) }, now)
         }
       }),
 

@@ -1,9 +1,22 @@
-import type { AuditTrail } from '../../audit/trail.ts'
+import type { AuditRecord } from '../../audit/event.ts'
+import type { AuditTrail, TrailEntry } from '../../audit/trail.ts'
+import { allSound, readSound } from '../sound-records.ts'
 import type { Databases } from './store.ts'
 import type { Transact } from './writes.ts'
 
 /** The keys are whole numbers, each one more than the last: transactions come one after the other. */
 export function lmdbAudit({ audit }: Databases, durably: Transact): AuditTrail {
+  const read = (key: number) =>
+    readSound(
+      `audit event ${key}`,
+      () => audit.get(key),
+      (record): TrailEntry => ({ cursor: String(key), record: record as AuditRecord }),
+    )
+
+  function* readsFrom(start: number) {
+    for (const key of audit.getKeys({ start })) yield [async () => read(key)]
+  }
+
   return {
     append: (records, keep) =>
       durably(() => {
@@ -17,8 +30,7 @@ export function lmdbAudit({ audit }: Databases, durably: Transact): AuditTrail {
       }),
     async *list(after) {
       audit.resetReadTxn()
-      const range = after === undefined ? {} : { start: Number(after) + 1 }
-      for (const { key, value } of audit.getRange(range)) yield { cursor: String(key), record: value }
+      yield* allSound(readsFrom(after === undefined ? 0 : Number(after) + 1))
     },
   }
 }

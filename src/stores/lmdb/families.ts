@@ -28,13 +28,16 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
   }
 
   /** The record, unless its time is over: here it is the reader, not the store, who knows that. */
-  function view(id: string): FamilyView {
+  function present(id: string): Pick<FamilyView, 'now' | 'family'> {
     const now = Date.now()
-    const locator = locatorOf(id)
     const family = read(id)
+    return { now, family: family && now < family.expiresAt ? family : undefined }
+  }
+
+  function view(id: string): FamilyView {
+    const locator = locatorOf(id)
     return {
-      now,
-      family: family && now < family.expiresAt ? family : undefined,
+      ...present(id),
       user: readSound(
         `the user at ${locator}`,
         () => users.get(locator),
@@ -85,21 +88,25 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
   }
 
   /** Makes room for one more session. Who was counted before is listed, so that nothing that has ended is read again. */
-  function endBeyond({ id, userEpoch, maxSessions = 0, isBrief }: NewFamily, now: number): string[] {
-    if (isBrief) return []
+  function endBeyond(begun: NewFamily, now: number): string[] {
+    const { id, userEpoch, clientId, clientEpoch, maxSessions = 0 } = begun
+    if (begun.isBrief) return []
     const locator = locatorOf(id)
     if (maxSessions === 0) {
       // What is not kept up would be wrong when it is needed again.
       if (sessions.doesExist(locator)) void sessions.remove(locator)
       return []
     }
-    const listed = countedOf(locator).map(readable)
-    const living = listed
+    // Of this client the present epoch is known: what has another was ended with all sessions of the client.
+    const isOver = (of: Family) =>
+      of.revoked !== undefined ||
+      now >= of.expiresAt ||
+      of.userEpoch !== userEpoch ||
+      (of.clientId === clientId && of.clientEpoch !== clientEpoch)
+    const living = countedOf(locator)
+      .map(readable)
       .filter((family) => family !== undefined)
-      .filter(
-        ({ expiresAt, revoked, userEpoch: of, isBrief }) =>
-          now < expiresAt && !revoked && of === userEpoch && !isBrief,
-      )
+      .filter((family) => !isOver(family) && !family.isBrief)
       .sort((a, b) => b.rotatedAt - a.rotatedAt)
     const ended = living.splice(maxSessions - 1)
     for (const family of ended) {
@@ -171,13 +178,18 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
 
     noteReplay: (id, lockstep) =>
       committed(() => {
-        const { family } = view(id)
-        if (family) void families.put(id, { ...family, replays: family.replays + 1, lockstep })
+        const { family } = present(id)
+        if (!family) return
+        // Of repeats at once, the one of the generation before may come last.
+        const isNewer = lockstep.generation > family.lockstep.generation
+        const replays = family.replays + 1
+        void families.put(id, { ...family, replays, lockstep: isNewer ? lockstep : family.lockstep })
       }),
 
     revoke: (id, reason) =>
       durably(() => {
-        const { now, family } = view(id)
+        // Whatever has become of the user.
+        const { now, family } = present(id)
         if (!family) return 'gone'
         if (family.revoked) return 'already_revoked'
         void families.put(id, { ...family, revoked: { reason, at: now } })
@@ -186,7 +198,7 @@ export function lmdbFamilies({ families, users, sessions }: Databases, writes: W
 
     adopt: (family) =>
       durably(() => {
-        const { now, family: here } = view(family.id)
+        const { now, family: here } = present(family.id)
         const isFurther =
           here &&
           (here.revoked !== undefined ||

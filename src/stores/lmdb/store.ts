@@ -83,7 +83,17 @@ export function openLmdbStore(folder: string, sweeps = true): Store {
     permissionsMode: 0o600,
   }
   const root = openFile(folder, options)
-  requireSound(root, path)
+  try {
+    requireSound(root, path)
+    return storeOf(root, folder, sweeps)
+  } catch (error) {
+    // What is wrong with it is said by the first error.
+    root.close().catch(() => undefined)
+    throw error
+  }
+}
+
+function storeOf(root: RootDatabase, folder: string, sweeps: boolean): Store {
   const databases = openDatabases(root)
   const writes = lmdbWrites(root, folder)
   const { durably, committed } = writes
@@ -122,9 +132,6 @@ function requireSound(root: RootDatabase, path: string): void {
   const reading = root.useReadTransaction()
   try {
     requireSoundPages(path, new Set(NAMES), ownsKey)
-  } catch (error) {
-    void root.close()
-    throw error
   } finally {
     reading.done()
   }

@@ -11,7 +11,7 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
   /** Within a transaction. */
   function create(user: User): UserCreation {
     const locator = userLocator(user.sub)
-    if (usernames.doesExist(usernameKey(user.username))) return 'username_taken'
+    if (isTaken(usernameKey(user.username))) return 'username_taken'
     if (users.doesExist(locator)) return 'sub_taken'
     void usernames.put(usernameKey(user.username), locator)
     void users.put(locator, user)
@@ -36,6 +36,16 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
     )
   }
 
+  /** A name whose user has no record is that of a deleted user, and free; one that is damaged may be anybody's. */
+  function isTaken(name: string): boolean {
+    try {
+      const locator = locatorBehind(name)
+      return locator !== undefined && users.doesExist(locator)
+    } catch {
+      return true
+    }
+  }
+
   /** Goes by the records where the name itself is damaged. */
   function ownerOf(name: string): string | undefined {
     try {
@@ -51,6 +61,15 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
       return usernameKey(read(locator)?.username ?? '') === name
     } catch {
       return false
+    }
+  }
+
+  /** Its name by its record, which may be damaged. */
+  function ownNameOf(locator: string): string | undefined {
+    try {
+      return read(locator)?.username
+    } catch {
+      return undefined
     }
   }
 
@@ -96,7 +115,7 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
         const user = users.get(locator)
         if (!user) return 'gone'
         const owner = usernames.get(usernameKey(username))
-        if (owner !== undefined && owner !== locator) return 'username_taken'
+        if (owner !== locator && isTaken(usernameKey(username))) return 'username_taken'
         for (const name of [before, user.username].map(usernameKey)) {
           if (name === usernameKey(username) || usernames.get(name) !== locator) continue
           void usernames.remove(name)
@@ -110,10 +129,14 @@ export function lmdbUsers({ users, usernames, networks, sessions }: Databases, d
       durably(() => {
         const locator = userLocator(user.sub)
         if (!users.doesExist(locator)) return false
+        // The user may have another name by now, and another user this one.
+        for (const name of [user.username, ownNameOf(locator) ?? user.username].map(usernameKey)) {
+          if (ownerOf(name) !== locator) continue
+          void usernames.remove(name)
+          void networks.remove(name)
+        }
         void users.remove(locator)
         void sessions.remove(locator)
-        void usernames.remove(usernameKey(user.username))
-        void networks.remove(usernameKey(user.username))
         return true
       }),
     deleteUnread: (username) =>

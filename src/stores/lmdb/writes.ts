@@ -11,8 +11,6 @@ const FLUSH_MS = 900
  * writes its message over the end of a buffer. So it must not come to that.
  */
 const LEAST_FREE_BYTES = 16 * 1024 * 1024
-/** Writes that have not ended, whoever still waits for them. */
-const MAX_UNDER_WAY = 10_000
 /** How long the look at the disk is gone by: a disk writes less in that time than must be free. */
 const LOOK_MS = 10
 
@@ -54,8 +52,6 @@ export function lmdbWrites(root: RootDatabase, folder: string, hasRoom = roomIn(
 
   async function transact<T>(change: () => T): Promise<T> {
     requireRoom()
-    // Those whose callers have gone count until they end: a stuck disk must not fill the memory.
-    if (underWay.size >= MAX_UNDER_WAY) throw new Error('too many writes wait')
     const end = performance.now() + FLUSH_MS
     const lookAndChange = () => {
       // The caller has been told that it failed. Made later all the same, a rotation would be old before its client

@@ -205,6 +205,23 @@ export async function testFamilies(t: Test, store: Store, other: Store): Promise
     })
   })
 
+  await t.test('an older lockstep does not take the place of a newer one', async (t) => {
+    const { begun } = await signedIn(store)
+    await store.families.advance(turn(begun, 0, { to: 6 }))
+    const noted = async () => {
+      const { replays, lockstep } = familyIn(await store.families.look(begun.id))
+      return [replays, lockstep.generation, lockstep.run]
+    }
+    await store.families.noteReplay(begun.id, { generation: 5, run: 2 })
+    await other.families.noteReplay(begun.id, { generation: 4, run: 1 })
+    t.strictSame(await noted(), [2, 5, 2], 'it is counted all the same')
+    await other.families.noteReplay(begun.id, NO_LOCKSTEP)
+    await store.families.noteReplay(begun.id, { generation: 5, run: 1 })
+    t.strictSame(await noted(), [4, 5, 2], 'nor does another of the same generation')
+    await other.families.noteReplay(begun.id, { generation: 6, run: 3 })
+    t.strictSame(await noted(), [5, 6, 3])
+  })
+
   await t.test('long and odd members survive, turn after turn', async (t) => {
     const long = Array.from({ length: 50 }, (_, i) => `scope${String(i).padStart(4, '0')}`)
     const members = [

@@ -62,6 +62,21 @@ export async function testSessionCap(t: Test, store: Store, other: Store): Promi
     t.equal((await begin(signedOut, { maxSessions: 2 })).ended.length, 1)
   })
 
+  await t.test('nor does what was ended with all sessions of its client', async (t) => {
+    const user = await newUser()
+    const elsewhere = await begin(user, { clientId: 'app', maxSessions: 3 })
+    await begin(user, { maxSessions: 3 })
+    await begin(user, { maxSessions: 3 })
+    // As the client has it from then on.
+    const clientEpoch = 23
+    const begun = await begin(user, { clientEpoch, maxSessions: 3 }, other)
+    t.strictSame(begun.ended, [], 'no session of another client is ended for them')
+    const second = await begin(user, { clientEpoch, maxSessions: 3 })
+    t.strictSame(second.ended, [])
+    t.strictSame((await begin(user, { clientEpoch, maxSessions: 3 })).ended, [elsewhere.id])
+    t.equal((await store.families.advance(turn(begun.begun, 0))).applied, true)
+  })
+
   await t.test('a sign-in without a cap ends nothing, and one with a lower cap ends more', async (t) => {
     const user = await newUser()
     const sessions: string[] = []

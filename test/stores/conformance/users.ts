@@ -172,6 +172,19 @@ export async function testUsers(t: Test, store: Store, other: Store): Promise<vo
     t.strictSame(await store.users.findByUsername(user.username), successor)
   })
 
+  await t.test('… or who has the name that it was renamed from, and sets its own free', async (t) => {
+    const user = someUser()
+    await store.users.create(user)
+    const own = `second ${user.sub}`
+    await other.users.rename(user, own)
+    const successor = someUser({ username: user.username })
+    await other.users.create(successor)
+    t.equal(await store.users.delete(user), true, 'by the record as it was before')
+    t.strictSame(await other.users.findByUsername(successor.username), successor)
+    t.equal(await other.users.findByUsername(own), undefined)
+    t.equal(await other.users.create(someUser({ username: own })), 'created')
+  })
+
   await t.test('whatever ends an account ends its sessions with the same write', async (t) => {
     const endings: Record<string, (user: User) => Promise<unknown>> = {
       'another password': (user) => store.users.change(user.sub, withPassword(user, 'new')),
