@@ -299,6 +299,18 @@ test('a record from before, that was refreshed under a clock set back, can be ta
   t.equal(familyIn(await store.families.look(family.id)).rotatedAt, family.createdAt)
 })
 
+test('a revocation that was there is written again, for WAIT to wait for', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked')
+  const record = await redis.cli('GET', keyOf(begun))
+  const before = await callsOf(redis)
+  t.equal(await store.families.revoke(begun.id, 'client'), 'already_revoked')
+  t.equal((await callsOf(redis)).get('set'), (before.get('set') ?? 0) + 1)
+  t.equal(await redis.cli('GET', keyOf(begun)), record, 'as it was')
+  t.ok(Number(await redis.cli('PTTL', keyOf(begun))) > 0)
+})
+
 test('a family is small, however often it is turned', async (t) => {
   const { redis, store } = await begin(t)
   // The first keeps in mind what the measurement itself needs.

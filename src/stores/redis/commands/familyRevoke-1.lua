@@ -10,6 +10,9 @@ if not record then
 end
 -- The line after the sixth. A record with fewer is damaged, and no token is good for it whatever is added.
 if string.match(record, '^[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n') then
+  -- Written again, or the WAIT that follows has nothing to wait for: from Redis 7.2 on it goes by what its connection
+  -- wrote, and no replica need have the revocation that is there.
+  redis.call('SET', KEYS[1], record, 'KEEPTTL')
   return 'already_revoked'
 end
 local time = redis.call('TIME')
