@@ -299,6 +299,31 @@ test('a record from before, that was refreshed under a clock set back, can be ta
   t.equal(familyIn(await store.families.look(family.id)).rotatedAt, family.createdAt)
 })
 
+test('a damaged session that is revoked is dead', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  const key = keyOf(begun)
+  const whole = String(await redis.cli('GET', key))
+  const lines = whole.split('\n')
+  const damaged = [
+    'x',
+    '',
+    // Cut off after the fifth line, in it, and before it.
+    ...[5, 4, 3].map((count) => lines.slice(0, count).join('\n')),
+    lines.slice(0, 5).join('\n').slice(0, -3),
+    `${whole}\n`,
+    `${whole}\nreuse`,
+    `${whole}\nreuse 5\n`,
+  ]
+  for (const record of damaged) {
+    await redis.cli('SET', key, record, 'PX', '60000')
+    t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked', JSON.stringify(record))
+    t.equal((await store.families.look(begun.id)).family, undefined)
+    t.equal((await store.families.advance(turn(begun, 0))).applied, false)
+    t.equal(await store.families.revoke(begun.id, 'operator'), 'gone')
+  }
+})
+
 test('a revocation that was there is written again, for WAIT to wait for', async (t) => {
   const { redis, store } = await begin(t)
   const { begun } = await signedIn(store)
