@@ -299,6 +299,84 @@ test('a record from before, that was refreshed under a clock set back, can be ta
   t.equal(familyIn(await store.families.look(family.id)).rotatedAt, family.createdAt)
 })
 
+test('a session of another type is named, moves nothing, and can be ended', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  await redis.cli('DEL', keyOf(begun))
+  // As a session was kept before it was a string.
+  await redis.cli('HSET', keyOf(begun), 'generation', '0')
+  const named = {
+    name: 'UnavailableError',
+    cause: { message: new RegExp(`session ${begun.id} is of another`) },
+  }
+  await t.rejects(store.families.look(begun.id), named)
+  await t.rejects(store.families.advance(turn(begun, 0)), named)
+  await t.rejects(store.families.noteReplay(begun.id, NO_LOCKSTEP), named)
+  t.equal(await redis.cli('HGET', keyOf(begun), 'generation'), '0')
+  t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked')
+  t.equal((await store.families.look(begun.id)).family, undefined)
+
+  const { begun: cut } = await signedIn(store)
+  await redis.cli('SET', keyOf(cut), 'x', 'KEEPTTL')
+  await t.rejects(store.families.noteReplay(cut.id, NO_LOCKSTEP), {
+    cause: { message: new RegExp(`session ${cut.id} cannot be read`) },
+  })
+})
+
+test('a list of sessions of another type is named, and made anew by the next sign-in', async (t) => {
+  const { redis, store } = await begin(t)
+  const { user, begun } = await signedIn(store)
+  const locator = userLocator(user.sub)
+  for (const members of [{}, { isBrief: true }]) {
+    const index = `pawl:${members.isBrief ? 'b' : 's'}:{${locator}}`
+    await redis.cli('SET', index, 'x')
+    const faults: unknown[] = []
+    const listed = await store.families.listOfUser(locator, 10, (fault) => faults.push(fault))
+    t.ok(listed.some(({ id }) => id === begun.id))
+    t.match(faults, [{ cause: { message: new RegExp(`the list ${index} is of another type`) } }])
+    const next = someFamily(user, members)
+    t.ok(await store.families.create(next))
+    t.ok((await store.families.listOfUser(locator, 10)).some(({ id }) => id === next.id))
+    await redis.cli('SET', index, 'x')
+    const copied = { ...familyIn(await store.families.look(next.id)), generation: 1 }
+    t.equal(await store.families.adopt(copied), true)
+    t.ok((await store.families.listOfUser(locator, 10)).some(({ id }) => id === next.id))
+  }
+  await redis.cli('DEL', `pawl:u:{${locator}}`)
+  await redis.cli('SET', `pawl:u:{${locator}}`, 'x')
+  const named = { cause: { message: new RegExp(`the user at ${locator} is of another type`) } }
+  await t.rejects(store.families.create(someFamily(user)), named)
+  await t.rejects(store.families.listOfUser(locator, 10), named)
+})
+
+test('of networks of another type none is known, until one is noted', async (t) => {
+  const { redis, store } = await begin(t)
+  const key = `pawl:n:${usernameKey('ada')}`
+  await redis.cli('SET', key, 'x')
+  t.equal(await store.networks.isKnown('ada', ['digest'], 60_000), false)
+  await store.networks.note('ada', 'digest', { networks: 16, ms: 60_000 })
+  t.equal(await store.networks.isKnown('ada', ['digest'], 60_000), true)
+})
+
+test('counters of another type, or without an end, refuse nobody for good', async (t) => {
+  const { redis, store } = await begin(t)
+  const key = 'pawl:a:{a}total'
+  const charges = [{ subject: 'total', counter: 'all', limit: 9 }]
+  const ways: [string, ...string[]][] = [
+    ['SET', key, '9'],
+    ['SET', key, '9', 'PX', '60000'],
+    ['HSET', key, 'n:all', '9'],
+  ]
+  for (const way of ways) {
+    await redis.cli('DEL', key)
+    await redis.cli(...way)
+    t.equal(await store.attempts.reserve(charges, { windowMs: 60_000, pendingMs: 1000 }), undefined)
+    await store.attempts.settle(charges, 'failed', { windowMs: 60_000 })
+    t.equal(await redis.cli('HGET', key, 'n:all'), '1', way.join(' '))
+    t.ok(Number(await redis.cli('PTTL', key)) > 0)
+  }
+})
+
 test('a damaged session that is revoked is dead', async (t) => {
   const { redis, store } = await begin(t)
   const { begun } = await signedIn(store)

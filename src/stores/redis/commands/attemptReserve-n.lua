@@ -26,6 +26,10 @@ local batch = tonumber(ARGV[3])
 local charges = {}
 for i = 4, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
+  -- What cannot be counted in, or has no end, would refuse for good.
+  if redis.call('TYPE', key).ok ~= 'hash' or redis.call('PTTL', key) == -1 then
+    redis.call('DEL', key)
+  end
   local read = redis.call('HMGET', key, 'n:' .. ARGV[i + 1], 'p:' .. ARGV[i + 1])
   local charge = { key = key, counter = ARGV[i + 1], n = tonumber(read[1] or 0) }
   charge.held = charge.n

@@ -21,6 +21,9 @@ if now >= tonumber(ARGV[2]) then
 end
 
 redis.call('SET', KEYS[1], ARGV[7], 'PXAT', ARGV[2])
+if redis.call('TYPE', KEYS[3]).ok ~= 'zset' then
+  redis.call('DEL', KEYS[3])
+end
 local user = redis.call('HMGET', KEYS[2], 'sub', 'family')
 local member, till = string.match(user[2] or '', '^(%S+) (%w+)$')
 local isFree = not member or tonumber(till, 36) <= now

@@ -46,7 +46,10 @@ local first, till = string.match(user[2] or '', '^(%S+) (%w+)$')
 if first and (not counts or tonumber(till, 36) <= now) then
   first = nil
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+if type(redis.pcall('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)) == 'table' then
+  -- What is of another type is no index, and would keep the user from signing in for good.
+  redis.call('DEL', KEYS[3])
+end
 local others = redis.call('ZCARD', KEYS[3])
 
 -- What has ended is not in the index any more: it would be counted by those to whom it has not been named.

@@ -8,7 +8,7 @@ if not record then
 end
 local rotation, counts, rest = string.match(record, '^(%d+ %d+)([ %d]*)(\n.*)$')
 if not rotation then
-  return redis.error_reply('the record of a session is damaged')
+  return redis.error_reply('DAMAGED cannot be read')
 end
 local replays, generation, run = string.match(counts, '^ (%d+) (%d+) (%d+)$')
 if ARGV[2] ~= '0' then

@@ -6,7 +6,9 @@
 
 local LIVING = '^%d+ %d+[ %d]*\n[ -~]*\n[ -~]*\n%S+ %w+ %w+ %w+ %w+ ?b?\n[ -~]*\n[ -~]*'
 
-local record = redis.call('GET', KEYS[1])
+-- A session of another version may be of another type.
+local reply = redis.pcall('GET', KEYS[1])
+local record = type(reply) == 'table' and '' or reply
 if not record then
   return 'gone'
 end
