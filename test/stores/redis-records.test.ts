@@ -222,6 +222,19 @@ test('a damaged record is told apart from none, and moves nothing', async (t) =>
   t.equal((await store.families.advance(turn(begun, 0))).applied, true, 'and whole again it goes on')
 })
 
+test('sessions that ended with all of their client do not count at its next sign-in', async (t) => {
+  const { store } = await begin(t)
+  const { user, begun: other } = await signedIn(store, { clientId: 'other', maxSessions: 2 })
+  await sleep(2)
+  await store.families.create(someFamily(user, { clientEpoch: 22, maxSessions: 2 }))
+  await sleep(2)
+  const create = async (clientEpoch: number) =>
+    (await store.families.create(someFamily(user, { clientEpoch, maxSessions: 2 })))?.ended
+  t.strictSame(await create(23), [], 'the other session of the user goes on')
+  t.equal(familyIn(await store.families.look(other.id)).revoked, undefined)
+  t.strictSame(await create(23), [other.id], 'and counts, as does what lives of the client')
+})
+
 test('what the script would move and nobody can read is where it was', async (t) => {
   const { redis, store } = await begin(t)
   const { begun } = await signedIn(store)
