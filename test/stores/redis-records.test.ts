@@ -390,6 +390,28 @@ test('counters of another type, or without an end, refuse nobody for good', asyn
   }
 })
 
+test('a clock that was set back lets no counter refuse for longer than it may', async (t) => {
+  const { redis, store } = await begin(t)
+  const key = 'pawl:a:{a}total'
+  const charges = [{ subject: 'total', counter: 'all', limit: 1 }]
+  const counting = { windowMs: 300, pendingMs: 300 }
+  // What an hour later leaves behind.
+  for (const left of [
+    ['n:all', '1'],
+    ['p:all', `0 0 1 ${Date.now() + 3_600_000} 0 0`],
+  ] as const) {
+    await redis.cli('HSET', key, ...left)
+    await redis.cli('PEXPIRE', key, 3_660_000)
+    const refusal = await store.attempts.reserve(charges, counting)
+    t.ok((refusal?.retryAfterMs ?? Number.NaN) <= counting.windowMs)
+    await sleep(200)
+    t.ok(await store.attempts.reserve(charges, counting))
+    await sleep(200)
+    t.equal(await store.attempts.reserve(charges, counting), undefined, 'however often others ask meanwhile')
+    await redis.cli('DEL', key)
+  }
+})
+
 test('a damaged session that is revoked is dead', async (t) => {
   const { redis, store } = await begin(t)
   const { begun } = await signedIn(store)
