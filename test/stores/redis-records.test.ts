@@ -149,6 +149,19 @@ test('one session of a user is in the record of the user, the others in the inde
   t.strictSame(await redis.cli('EXISTS', index, record), 0, 'and all goes with the user')
 })
 
+test('a list of more sessions than there may be questions at once is read to its end', async (t) => {
+  const { redis, store } = await begin(t)
+  const { user, begun } = await signedIn(store)
+  const locator = userLocator(user.sub)
+  const members = Array.from({ length: 10_000 }, (_, i) => [1, `${i}`.padStart(20, '0')] as const)
+  for (const part of partsOf(members, 1000)) await redis.cli('ZADD', `pawl:s:{${locator}}`, ...part.flat())
+  const listed = await store.families.listOfUser(locator, 10)
+  t.strictSame(
+    listed.map(({ id }) => id),
+    [begun.id],
+  )
+})
+
 test('a session that is over by the clock alone leaves its place', async (t) => {
   const { redis, store } = await begin(t)
   const { user, begun } = await signedIn(store, { idleMs: 20, maxMs: 30 })

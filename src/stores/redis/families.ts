@@ -15,6 +15,7 @@ import {
   senderLinesOf,
   viewOf,
 } from './family-record.ts'
+import { inBatches } from './in-batches.ts'
 import {
   briefSessionsKey,
   FAMILY_PATTERN,
@@ -142,7 +143,8 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
     async listOfUser(locator, limit, onDamage) {
       const listed = await gather(allSound([readsOfIndex(locator)]))
       const ids = listed.found.flat().map((member) => locator + member)
-      const looked = await gather(allSound([ids.map((id) => async () => (await look(id)).family)]))
+      const looks = ids.map((id) => async () => (await look(id)).family)
+      const looked = await gather(allSound(inBatches(looks)))
       const fault = listed.fault ?? looked.fault
       if (fault && !onDamage) throw fault
       if (fault) onDamage?.(fault)
