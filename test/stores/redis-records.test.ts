@@ -565,6 +565,15 @@ test('a creation that broke off before it took the name is gone on with', async 
     await store.users.delete(next)
   }
   await breakOff()
+  const { passwordHash: _, ...vouchedFor } = user
+  t.equal(await store.users.create(vouchedFor), 'created')
+  t.strictSame(
+    await store.users.findByUsername('ada'),
+    vouchedFor,
+    'without the password of the first creation',
+  )
+  await store.users.delete(vouchedFor)
+  await breakOff()
   t.equal(await store.users.create(someUser({ sub: user.sub })), 'sub_taken', 'another user does not get it')
   t.equal(await redis.cli('EXISTS', `pawl:u:{${locator}}`), 1)
 })
