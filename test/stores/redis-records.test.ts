@@ -325,6 +325,21 @@ test('a record from before, that was refreshed under a clock set back, can be ta
   t.equal(familyIn(await store.families.look(family.id)).rotatedAt, family.createdAt)
 })
 
+test('of two repeats at once the older takes nothing back', async (t) => {
+  const { store } = await begin(t)
+  const { begun } = await signedIn(store)
+  const noted = async (generation: number, run: number) => {
+    await store.families.noteReplay(begun.id, { generation, run })
+    return familyIn(await store.families.look(begun.id))
+  }
+  t.match(await noted(1, 1), { replays: 1, lockstep: { generation: 1, run: 1 } })
+  t.match(await noted(3, 2), { replays: 2, lockstep: { generation: 3, run: 2 } })
+  t.match(await noted(2, 1), { replays: 3, lockstep: { generation: 3, run: 2 } }, 'it is counted')
+  t.match(await noted(3, 1), { replays: 4, lockstep: { generation: 3, run: 2 } })
+  t.match(await noted(0, 0), { replays: 5, lockstep: { generation: 3, run: 2 } })
+  t.match(await noted(4, 3), { replays: 6, lockstep: { generation: 4, run: 3 } })
+})
+
 test('a session of another type is named, moves nothing, and can be ended', async (t) => {
   const { redis, store } = await begin(t)
   const { begun } = await signedIn(store)
