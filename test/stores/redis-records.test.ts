@@ -193,6 +193,33 @@ test('a copied session takes the place in the record once, and only where there 
   t.equal(await redis.cli('EXISTS', `pawl:s:{${userLocator(user.sub)}}`), 0)
 })
 
+test('a copied session overwrites none that is damaged', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  const held = familyIn(await store.families.look(begun.id))
+  const key = keyOf(begun)
+  const whole = String(await redis.cli('GET', key))
+  const lines = whole.split('\n')
+  const damaged = ['x', '', `x${whole}`, `${whole}\n`, `${whole}\nreuse`, lines.slice(0, 5).join('\n')]
+  const refused = async (message: RegExp) => {
+    await t.rejects(store.families.adopt({ ...held, generation: 5 }), { cause: { message } })
+    const revoked = { reason: 'operator', at: held.createdAt } as const
+    await t.rejects(store.families.adopt({ ...held, revoked }), { cause: { message } })
+  }
+  for (const record of damaged) {
+    await redis.cli('SET', key, record, 'KEEPTTL')
+    await refused(new RegExp(`session ${begun.id} cannot be read`))
+    t.equal(await redis.cli('GET', key), record)
+  }
+  await redis.cli('SET', key, whole)
+  await refused(new RegExp(`session ${begun.id} cannot be read`))
+  await redis.cli('DEL', key)
+  await redis.cli('HSET', key, 'generation', '0')
+  await refused(new RegExp(`session ${begun.id} is of another type`))
+  await redis.cli('DEL', key)
+  t.equal(await store.families.adopt({ ...held, generation: 5 }), true)
+})
+
 test('a place that was lost does not come back by a turn', async (t) => {
   const { redis, store } = await begin(t)
   const { user, begun } = await signedIn(store)

@@ -116,18 +116,21 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
 
     async adopt(family) {
       const locator = locatorOf(family.id)
-      const adopted = await durably((redis) =>
-        redis.familyAdopt(
-          familyKey(family.id),
-          userKey(locator),
-          indexKey(family, locator),
-          family.generation,
-          Math.round(family.expiresAt),
-          indexMember(family.id),
-          family.revoked ? 1 : 0,
-          family.endsAt,
-          family.isBrief ? '' : base36(family.endsAt),
-          recordOfFamily(family),
+      const adopted = await typed(
+        `session ${family.id}`,
+        durably((redis) =>
+          redis.familyAdopt(
+            familyKey(family.id),
+            userKey(locator),
+            indexKey(family, locator),
+            family.generation,
+            Math.round(family.expiresAt),
+            indexMember(family.id),
+            family.revoked ? 1 : 0,
+            family.endsAt,
+            family.isBrief ? '' : base36(family.endsAt),
+            recordOfFamily(family),
+          ),
         ),
       )
       return adopted === 1
