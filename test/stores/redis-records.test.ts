@@ -5,8 +5,10 @@ import { hashClientSecret } from '../../src/accounts/client.ts'
 import { type User, userLocator, usernameKey, withPassword } from '../../src/accounts/user.ts'
 import { recordOf } from '../../src/audit/event.ts'
 import { UnavailableError } from '../../src/oauth/errors.ts'
+import { gather } from '../../src/stores/sound-records.ts'
 import { NO_LOCKSTEP } from '../../src/tokens/family.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { runHere } from '../support/run-here.ts'
 import { openHandle } from './handles.ts'
 import { atFirst, familyIn, signedIn, someClient, someFamily, someUser, turn } from './records.ts'
 
@@ -585,6 +587,32 @@ async function callsOf(redis: RedisServer): Promise<Map<string, number>> {
     ]),
   )
 }
+
+test('a damaged audit event keeps no other from being listed', async (t) => {
+  const { redis, store } = await begin(t)
+  const [first, second] = [1, 2].map((n) => recordOf({ event: 'user.changed', sub: `${n}` }))
+  await store.audit.append([first!], 100)
+  const cursors: unknown[] = []
+  for (const json of ['{bad', 'null', '[]', '"x"', '{"id":"evt_x"}', JSON.stringify({ ...first, time: 5 })])
+    cursors.push(await redis.cli('XADD', 'pawl:audit', '*', 'event', json))
+  await store.audit.append([second!], 100)
+  const listed = await gather(store.audit.list())
+  t.strictSame(
+    listed.found.map(({ record }) => record),
+    [first, second],
+  )
+  t.match(listed.fault?.cause, { message: new RegExp(`audit event ${cursors[0]} cannot be read`) })
+  const later = await gather(store.audit.list(String(cursors[0])))
+  t.match(later.fault?.cause, { message: new RegExp(`audit event ${cursors[1]} is that of no event`) })
+
+  const env = { STORE_URL: redis.url }
+  for (const how of [[], ['--json']]) {
+    const { code, stdout, stderr } = await runHere(['audit', 'list', ...how], env)
+    t.equal(code, 1)
+    t.match(stdout, second?.time, 'the command prints what it could read')
+    t.match(stderr, String(cursors[0]), 'before it fails')
+  }
+})
 
 test('a creation that broke off before it took the name is gone on with', async (t) => {
   const { redis, store } = await begin(t)
