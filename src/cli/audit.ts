@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AuditRecord } from '../audit/event.ts'
 import type { TrailEntry } from '../audit/trail.ts'
 import type { Store } from '../stores/contract.ts'
+import { type DamagedRecordError, passingOver } from '../stores/sound-records.ts'
 import { type Arguments, type Command, JSON_OPTION, noOperands, UsageError } from './command.ts'
 import { table } from './table.ts'
 import { withStore } from './with-store.ts'
@@ -28,6 +29,10 @@ const list: Command = {
     noOperands(args)
     const { print, untilStopped } = surroundings
     const since = readSince(args)
+    let fault: DamagedRecordError | undefined
+    const onDamage = (damage: DamagedRecordError) => {
+      fault ??= damage
+    }
     await withStore(surroundings, async (store) => {
       const isWanted = await filterOf(store, args, since)
       const { json, follow } = args.values
@@ -36,14 +41,16 @@ const list: Command = {
         ? (record: AuditRecord) => print(JSON.stringify(record))
         : (record: AuditRecord) => print(rowOf(record).join('  '))
       const found: AuditRecord[] = []
-      const cursor = await read(store.audit.list(), (record) => {
+      const listFrom = (after?: string) => passingOver(store.audit.list(after), onDamage)
+      const cursor = await read(listFrom(), (record) => {
         if (!isWanted(record)) return
         if (json || follow) show(record)
         else found.push(record)
       })
       if (!json && !follow) for (const line of table(HEADER, found.map(rowOf))) print(line)
-      if (follow) await followOn(store, cursor, (record) => isWanted(record) && show(record), untilStopped)
+      if (follow) await followOn(listFrom, cursor, (record) => isWanted(record) && show(record), untilStopped)
     })
+    if (fault) throw fault
     return 0
   },
 }
@@ -62,7 +69,7 @@ async function read(
 }
 
 async function followOn(
-  store: Store,
+  listFrom: (after: string | undefined) => AsyncIterable<TrailEntry>,
   from: string | undefined,
   take: (record: AuditRecord) => void,
   untilStopped: (work: () => Promise<void>) => Promise<void>,
@@ -72,7 +79,7 @@ async function followOn(
   const following = (async () => {
     while (!stop.signal.aborted) {
       await sleep(LOOK_EVERY_MS, undefined, { signal: stop.signal }).catch(() => undefined)
-      cursor = (await read(store.audit.list(cursor), take)) ?? cursor
+      cursor = (await read(listFrom(cursor), take)) ?? cursor
     }
   })()
   const stopped = untilStopped(async () => {

@@ -5,8 +5,10 @@ import { hashClientSecret } from '../../src/accounts/client.ts'
 import { type User, userLocator, usernameKey, withPassword } from '../../src/accounts/user.ts'
 import { recordOf } from '../../src/audit/event.ts'
 import { UnavailableError } from '../../src/oauth/errors.ts'
+import { gather } from '../../src/stores/sound-records.ts'
 import { NO_LOCKSTEP } from '../../src/tokens/family.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { runHere } from '../support/run-here.ts'
 import { openHandle } from './handles.ts'
 import { atFirst, familyIn, signedIn, someClient, someFamily, someUser, turn } from './records.ts'
 
@@ -149,6 +151,19 @@ test('one session of a user is in the record of the user, the others in the inde
   t.strictSame(await redis.cli('EXISTS', index, record), 0, 'and all goes with the user')
 })
 
+test('a list of more sessions than there may be questions at once is read to its end', async (t) => {
+  const { redis, store } = await begin(t)
+  const { user, begun } = await signedIn(store)
+  const locator = userLocator(user.sub)
+  const members = Array.from({ length: 10_000 }, (_, i) => [1, `${i}`.padStart(20, '0')] as const)
+  for (const part of partsOf(members, 1000)) await redis.cli('ZADD', `pawl:s:{${locator}}`, ...part.flat())
+  const listed = await store.families.listOfUser(locator, 10)
+  t.strictSame(
+    listed.map(({ id }) => id),
+    [begun.id],
+  )
+})
+
 test('a session that is over by the clock alone leaves its place', async (t) => {
   const { redis, store } = await begin(t)
   const { user, begun } = await signedIn(store, { idleMs: 20, maxMs: 30 })
@@ -178,6 +193,33 @@ test('a copied session takes the place in the record once, and only where there 
   for (const generation of [1, 2]) t.equal(await store.families.adopt({ ...held, generation }), true)
   t.match(await redis.cli('HGET', `pawl:u:{${userLocator(user.sub)}}`, 'family'), begun.id.slice(12))
   t.equal(await redis.cli('EXISTS', `pawl:s:{${userLocator(user.sub)}}`), 0)
+})
+
+test('a copied session overwrites none that is damaged', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  const held = familyIn(await store.families.look(begun.id))
+  const key = keyOf(begun)
+  const whole = String(await redis.cli('GET', key))
+  const lines = whole.split('\n')
+  const damaged = ['x', '', `x${whole}`, `${whole}\n`, `${whole}\nreuse`, lines.slice(0, 5).join('\n')]
+  const refused = async (message: RegExp) => {
+    await t.rejects(store.families.adopt({ ...held, generation: 5 }), { cause: { message } })
+    const revoked = { reason: 'operator', at: held.createdAt } as const
+    await t.rejects(store.families.adopt({ ...held, revoked }), { cause: { message } })
+  }
+  for (const record of damaged) {
+    await redis.cli('SET', key, record, 'KEEPTTL')
+    await refused(new RegExp(`session ${begun.id} cannot be read`))
+    t.equal(await redis.cli('GET', key), record)
+  }
+  await redis.cli('SET', key, whole)
+  await refused(new RegExp(`session ${begun.id} cannot be read`))
+  await redis.cli('DEL', key)
+  await redis.cli('HSET', key, 'generation', '0')
+  await refused(new RegExp(`session ${begun.id} is of another type`))
+  await redis.cli('DEL', key)
+  t.equal(await store.families.adopt({ ...held, generation: 5 }), true)
 })
 
 test('a place that was lost does not come back by a turn', async (t) => {
@@ -220,6 +262,19 @@ test('a damaged record is told apart from none, and moves nothing', async (t) =>
   }
   await redis.cli('SET', key, whole, 'KEEPTTL')
   t.equal((await store.families.advance(turn(begun, 0))).applied, true, 'and whole again it goes on')
+})
+
+test('sessions that ended with all of their client do not count at its next sign-in', async (t) => {
+  const { store } = await begin(t)
+  const { user, begun: other } = await signedIn(store, { clientId: 'other', maxSessions: 2 })
+  await sleep(2)
+  await store.families.create(someFamily(user, { clientEpoch: 22, maxSessions: 2 }))
+  await sleep(2)
+  const create = async (clientEpoch: number) =>
+    (await store.families.create(someFamily(user, { clientEpoch, maxSessions: 2 })))?.ended
+  t.strictSame(await create(23), [], 'the other session of the user goes on')
+  t.equal(familyIn(await store.families.look(other.id)).revoked, undefined)
+  t.strictSame(await create(23), [other.id], 'and counts, as does what lives of the client')
 })
 
 test('what the script would move and nobody can read is where it was', async (t) => {
@@ -297,6 +352,158 @@ test('a record from before, that was refreshed under a clock set back, can be ta
   const family = atFirst(someFamily(user), Date.now())
   t.equal(await store.families.adopt({ ...family, rotatedAt: family.createdAt - 5000 }), true)
   t.equal(familyIn(await store.families.look(family.id)).rotatedAt, family.createdAt)
+})
+
+test('of two repeats at once the older takes nothing back', async (t) => {
+  const { store } = await begin(t)
+  const { begun } = await signedIn(store)
+  const noted = async (generation: number, run: number) => {
+    await store.families.noteReplay(begun.id, { generation, run })
+    return familyIn(await store.families.look(begun.id))
+  }
+  t.match(await noted(1, 1), { replays: 1, lockstep: { generation: 1, run: 1 } })
+  t.match(await noted(3, 2), { replays: 2, lockstep: { generation: 3, run: 2 } })
+  t.match(await noted(2, 1), { replays: 3, lockstep: { generation: 3, run: 2 } }, 'it is counted')
+  t.match(await noted(3, 1), { replays: 4, lockstep: { generation: 3, run: 2 } })
+  t.match(await noted(0, 0), { replays: 5, lockstep: { generation: 3, run: 2 } })
+  t.match(await noted(4, 3), { replays: 6, lockstep: { generation: 4, run: 3 } })
+})
+
+test('a session of another type is named, moves nothing, and can be ended', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  await redis.cli('DEL', keyOf(begun))
+  // As a session was kept before it was a string.
+  await redis.cli('HSET', keyOf(begun), 'generation', '0')
+  const named = {
+    name: 'UnavailableError',
+    cause: { message: new RegExp(`session ${begun.id} is of another`) },
+  }
+  await t.rejects(store.families.look(begun.id), named)
+  await t.rejects(store.families.advance(turn(begun, 0)), named)
+  await t.rejects(store.families.noteReplay(begun.id, NO_LOCKSTEP), named)
+  t.equal(await redis.cli('HGET', keyOf(begun), 'generation'), '0')
+  t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked')
+  t.equal((await store.families.look(begun.id)).family, undefined)
+
+  const { begun: cut } = await signedIn(store)
+  await redis.cli('SET', keyOf(cut), 'x', 'KEEPTTL')
+  await t.rejects(store.families.noteReplay(cut.id, NO_LOCKSTEP), {
+    cause: { message: new RegExp(`session ${cut.id} cannot be read`) },
+  })
+})
+
+test('a list of sessions of another type is named, and made anew by the next sign-in', async (t) => {
+  const { redis, store } = await begin(t)
+  const { user, begun } = await signedIn(store)
+  const locator = userLocator(user.sub)
+  for (const members of [{}, { isBrief: true }]) {
+    const index = `pawl:${members.isBrief ? 'b' : 's'}:{${locator}}`
+    await redis.cli('SET', index, 'x')
+    const faults: unknown[] = []
+    const listed = await store.families.listOfUser(locator, 10, (fault) => faults.push(fault))
+    t.ok(listed.some(({ id }) => id === begun.id))
+    t.match(faults, [{ cause: { message: new RegExp(`the list ${index} is of another type`) } }])
+    const next = someFamily(user, members)
+    t.ok(await store.families.create(next))
+    t.ok((await store.families.listOfUser(locator, 10)).some(({ id }) => id === next.id))
+    await redis.cli('SET', index, 'x')
+    const copied = { ...familyIn(await store.families.look(next.id)), generation: 1 }
+    t.equal(await store.families.adopt(copied), true)
+    t.ok((await store.families.listOfUser(locator, 10)).some(({ id }) => id === next.id))
+  }
+  await redis.cli('DEL', `pawl:u:{${locator}}`)
+  await redis.cli('SET', `pawl:u:{${locator}}`, 'x')
+  const named = { cause: { message: new RegExp(`the user at ${locator} is of another type`) } }
+  await t.rejects(store.families.create(someFamily(user)), named)
+  await t.rejects(store.families.listOfUser(locator, 10), named)
+})
+
+test('of networks of another type none is known, until one is noted', async (t) => {
+  const { redis, store } = await begin(t)
+  const key = `pawl:n:${usernameKey('ada')}`
+  await redis.cli('SET', key, 'x')
+  t.equal(await store.networks.isKnown('ada', ['digest'], 60_000), false)
+  await store.networks.note('ada', 'digest', { networks: 16, ms: 60_000 })
+  t.equal(await store.networks.isKnown('ada', ['digest'], 60_000), true)
+})
+
+test('counters of another type, or without an end, refuse nobody for good', async (t) => {
+  const { redis, store } = await begin(t)
+  const key = 'pawl:a:{a}total'
+  const charges = [{ subject: 'total', counter: 'all', limit: 9 }]
+  const ways: [string, ...string[]][] = [
+    ['SET', key, '9'],
+    ['SET', key, '9', 'PX', '60000'],
+    ['HSET', key, 'n:all', '9'],
+  ]
+  for (const way of ways) {
+    await redis.cli('DEL', key)
+    await redis.cli(...way)
+    t.equal(await store.attempts.reserve(charges, { windowMs: 60_000, pendingMs: 1000 }), undefined)
+    await store.attempts.settle(charges, 'failed', { windowMs: 60_000 })
+    t.equal(await redis.cli('HGET', key, 'n:all'), '1', way.join(' '))
+    t.ok(Number(await redis.cli('PTTL', key)) > 0)
+  }
+})
+
+test('a clock that was set back lets no counter refuse for longer than it may', async (t) => {
+  const { redis, store } = await begin(t)
+  const key = 'pawl:a:{a}total'
+  const charges = [{ subject: 'total', counter: 'all', limit: 1 }]
+  const counting = { windowMs: 300, pendingMs: 300 }
+  // What an hour later leaves behind.
+  for (const left of [
+    ['n:all', '1'],
+    ['p:all', `0 0 1 ${Date.now() + 3_600_000} 0 0`],
+  ] as const) {
+    await redis.cli('HSET', key, ...left)
+    await redis.cli('PEXPIRE', key, 3_660_000)
+    const refusal = await store.attempts.reserve(charges, counting)
+    t.ok((refusal?.retryAfterMs ?? Number.NaN) <= counting.windowMs)
+    await sleep(200)
+    t.ok(await store.attempts.reserve(charges, counting))
+    await sleep(200)
+    t.equal(await store.attempts.reserve(charges, counting), undefined, 'however often others ask meanwhile')
+    await redis.cli('DEL', key)
+  }
+})
+
+test('a damaged session that is revoked is dead', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  const key = keyOf(begun)
+  const whole = String(await redis.cli('GET', key))
+  const lines = whole.split('\n')
+  const damaged = [
+    'x',
+    '',
+    // Cut off after the fifth line, in it, and before it.
+    ...[5, 4, 3].map((count) => lines.slice(0, count).join('\n')),
+    lines.slice(0, 5).join('\n').slice(0, -3),
+    `${whole}\n`,
+    `${whole}\nreuse`,
+    `${whole}\nreuse 5\n`,
+  ]
+  for (const record of damaged) {
+    await redis.cli('SET', key, record, 'PX', '60000')
+    t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked', JSON.stringify(record))
+    t.equal((await store.families.look(begun.id)).family, undefined)
+    t.equal((await store.families.advance(turn(begun, 0))).applied, false)
+    t.equal(await store.families.revoke(begun.id, 'operator'), 'gone')
+  }
+})
+
+test('a revocation that was there is written again, for WAIT to wait for', async (t) => {
+  const { redis, store } = await begin(t)
+  const { begun } = await signedIn(store)
+  t.equal(await store.families.revoke(begun.id, 'operator'), 'revoked')
+  const record = await redis.cli('GET', keyOf(begun))
+  const before = await callsOf(redis)
+  t.equal(await store.families.revoke(begun.id, 'client'), 'already_revoked')
+  t.equal((await callsOf(redis)).get('set'), (before.get('set') ?? 0) + 1)
+  t.equal(await redis.cli('GET', keyOf(begun)), record, 'as it was')
+  t.ok(Number(await redis.cli('PTTL', keyOf(begun))) > 0)
 })
 
 test('a family is small, however often it is turned', async (t) => {
@@ -381,6 +588,32 @@ async function callsOf(redis: RedisServer): Promise<Map<string, number>> {
   )
 }
 
+test('a damaged audit event keeps no other from being listed', async (t) => {
+  const { redis, store } = await begin(t)
+  const [first, second] = [1, 2].map((n) => recordOf({ event: 'user.changed', sub: `${n}` }))
+  await store.audit.append([first!], 100)
+  const cursors: unknown[] = []
+  for (const json of ['{bad', 'null', '[]', '"x"', '{"id":"evt_x"}', JSON.stringify({ ...first, time: 5 })])
+    cursors.push(await redis.cli('XADD', 'pawl:audit', '*', 'event', json))
+  await store.audit.append([second!], 100)
+  const listed = await gather(store.audit.list())
+  t.strictSame(
+    listed.found.map(({ record }) => record),
+    [first, second],
+  )
+  t.match(listed.fault?.cause, { message: new RegExp(`audit event ${cursors[0]} cannot be read`) })
+  const later = await gather(store.audit.list(String(cursors[0])))
+  t.match(later.fault?.cause, { message: new RegExp(`audit event ${cursors[1]} is that of no event`) })
+
+  const env = { STORE_URL: redis.url }
+  for (const how of [[], ['--json']]) {
+    const { code, stdout, stderr } = await runHere(['audit', 'list', ...how], env)
+    t.equal(code, 1)
+    t.match(stdout, second?.time, 'the command prints what it could read')
+    t.match(stderr, String(cursors[0]), 'before it fails')
+  }
+})
+
 test('a creation that broke off before it took the name is gone on with', async (t) => {
   const { redis, store } = await begin(t)
   const user = someUser({ sub: 'auth0|ada', username: 'ada' })
@@ -401,6 +634,15 @@ test('a creation that broke off before it took the name is gone on with', async 
     t.strictSame(await store.users.findByUsername('ada'), { ...next, epoch: user.epoch })
     await store.users.delete(next)
   }
+  await breakOff()
+  const { passwordHash: _, ...vouchedFor } = user
+  t.equal(await store.users.create(vouchedFor), 'created')
+  t.strictSame(
+    await store.users.findByUsername('ada'),
+    vouchedFor,
+    'without the password of the first creation',
+  )
+  await store.users.delete(vouchedFor)
   await breakOff()
   t.equal(await store.users.create(someUser({ sub: user.sub })), 'sub_taken', 'another user does not get it')
   t.equal(await redis.cli('EXISTS', `pawl:u:{${locator}}`), 1)

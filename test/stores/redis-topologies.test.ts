@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { startCluster, startSentinel } from '../support/redis.ts'
+import { type RedisServer, startCluster, startSentinel } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { conformance } from './conformance.ts'
 import { openHandle } from './handles.ts'
@@ -39,6 +39,16 @@ test('replicas have what is answered, where as many are asked for', async (t) =>
     const { user } = await signedIn(store)
     await primary.cli('SCRIPT', 'FLUSH')
     t.ok(await store.families.create(someFamily(user)))
+    // The first of its sessions: one more would be asked for twice, and the second time the script is known again.
+    const other = someUser()
+    await store.users.create(other)
+    // Otherwise WAIT would wait for what was written before.
+    await until('the replicas have confirmed all that there is', () => isConfirmed(primary))
+    for (const replica of replicas) replica.pause()
+    await primary.cli('SCRIPT', 'FLUSH')
+    await t.rejects(store.families.create(someFamily(other)), { name: 'UnavailableError' })
+    for (const replica of replicas) replica.resume()
+    await until('sign-ins are answered again', () => store.families.create(someFamily(user)))
   })
 
   await t.test('more than there are', async (t) => {
@@ -76,6 +86,14 @@ test('replicas have what is answered, where as many are asked for', async (t) =>
     await until('and sign-ins', async () => (await signedIn(store)).begun)
   })
 })
+
+/** Whether its replicas have confirmed every write, so that a WAIT for these would be answered at once. */
+async function isConfirmed(primary: RedisServer): Promise<boolean> {
+  const info = String(await primary.cli('INFO', 'replication'))
+  const all = /^master_repl_offset:(\d+)/m.exec(info)?.[1]
+  const confirmed = [...info.matchAll(/^slave\d+:.*\boffset=(\d+)/gm)].map(([, offset]) => offset)
+  return confirmed.length === 2 && confirmed.every((offset) => offset === all)
+}
 
 test('a cluster is ready when every node of it is', async (t) => {
   const cluster = await startCluster()

@@ -4,11 +4,9 @@ import type { ClientStore } from '../contract.ts'
 import { allSound, soundClient } from '../sound-records.ts'
 import { LEASE_MS, leaseClients } from './client-leases.ts'
 import type { Connection } from './connection.ts'
+import { inBatches } from './in-batches.ts'
 import { CLIENTS_KEY, clientKey } from './keys.ts'
 import { fieldsOf, recordOf, typed } from './record.ts'
-
-/** Clients read at once for a listing. */
-const LIST_BATCH = 100
 
 export function redisClients({ ask, durably }: Connection): ClientStore {
   async function read(clientId: string): Promise<Client | undefined> {
@@ -53,8 +51,4 @@ export function redisClients({ ask, durably }: Connection): ClientStore {
       yield* allSound(inBatches(ids.map((id) => () => read(id))))
     },
   }
-}
-
-function* inBatches<T>(all: readonly T[]): Iterable<T[]> {
-  for (let at = 0; at < all.length; at += LIST_BATCH) yield all.slice(at, at + LIST_BATCH)
 }

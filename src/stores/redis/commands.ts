@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 const FOLDER = new URL('./commands/', import.meta.url)
 
 /** The scripts of `commands/`, as ioredis takes them. A file's name is its command and its number of keys, `n` where it varies. */
-export const SCRIPTS = Object.fromEntries(
+export const SCRIPTS: Readonly<Record<string, { lua: string; numberOfKeys?: number }>> = Object.fromEntries(
   readdirSync(FOLDER)
     .filter((file) => file.endsWith('.lua'))
     .map((file) => {
@@ -13,7 +13,7 @@ export const SCRIPTS = Object.fromEntries(
     }),
 )
 
-type Value = string | number
+export type Value = string | number
 
 /** The commands that ioredis adds for the scripts. */
 export interface Commands {

@@ -1,7 +1,7 @@
-import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { type ChainableCommander, Cluster, Redis, type RedisOptions } from 'ioredis'
 import { answersWithin } from '../in-time.ts'
 import type { StoreLocation } from '../location.ts'
-import { type Commands, SCRIPTS } from './commands.ts'
+import { type Commands, SCRIPTS, type Value } from './commands.ts'
 import { gatherWrites } from './gather-writes.ts'
 
 export type RedisLocation = Exclude<StoreLocation, { kind: 'lmdb' }>
@@ -64,8 +64,9 @@ export function connect(location: RedisLocation, { waitReplicas, onChange }: Red
 
   /** Sends writes together, and waits for the replicas once, where it is to. */
   async function written<T>(writes: readonly ((redis: RedisClient) => Promise<T>)[]): Promise<T[]> {
-    const pipeline = writer.pipeline()
     // A pipeline takes the same commands as a client, and holds them back.
+    const pipeline = writer.pipeline()
+    if (waitReplicas > 0) sendScriptsWhole(pipeline)
     for (const write of writes) void write(pipeline as unknown as RedisClient)
     if (waitReplicas > 0) pipeline.wait(waitReplicas, ANSWER_MS / 2)
     const answers = (await pipeline.exec()) ?? []
@@ -174,6 +175,18 @@ export function clientOf(location: RedisLocation): RedisClient {
       })
       return cluster as unknown as RedisClient
     }
+  }
+}
+
+/**
+ * Lets scripts go with their text. ioredis names them by their digests, and sends again what the server does not know:
+ * that would run after the WAIT, which had then waited for nothing.
+ */
+function sendScriptsWhole(pipeline: ChainableCommander): void {
+  for (const [name, { lua, numberOfKeys }] of Object.entries(SCRIPTS)) {
+    const keys = numberOfKeys === undefined ? [] : [numberOfKeys]
+    const whole = (...keysAndArgs: Value[]) => pipeline.call('eval', lua, ...keys, ...keysAndArgs)
+    Object.assign(pipeline, { [name]: whole })
   }
 }
 

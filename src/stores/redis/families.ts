@@ -15,6 +15,7 @@ import {
   senderLinesOf,
   viewOf,
 } from './family-record.ts'
+import { inBatches } from './in-batches.ts'
 import {
   briefSessionsKey,
   FAMILY_PATTERN,
@@ -41,21 +42,24 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
     async create(begun) {
       const locator = locatorOf(begun.id)
       const create = (others: readonly string[]) =>
-        durably((redis) =>
-          redis.familyCreate(
-            3 + others.length,
-            familyKey(begun.id),
-            userKey(locator),
-            indexKey(begun, locator),
-            ...others.map((member) => familyKey(locator + member)),
-            begun.userEpoch,
-            begun.idleMs,
-            begun.maxMs,
-            indexMember(begun.id),
-            begun.isBrief ? 0 : (begun.maxSessions ?? 0),
-            begun.isBrief ? 1 : 0,
-            ...beginningOf(begun),
-            ...others,
+        typed(
+          `the user at ${locator}`,
+          durably((redis) =>
+            redis.familyCreate(
+              3 + others.length,
+              familyKey(begun.id),
+              userKey(locator),
+              indexKey(begun, locator),
+              ...others.map((member) => familyKey(locator + member)),
+              begun.userEpoch,
+              begun.idleMs,
+              begun.maxMs,
+              indexMember(begun.id),
+              begun.isBrief ? 0 : (begun.maxSessions ?? 0),
+              begun.isBrief ? 1 : 0,
+              ...beginningOf(begun),
+              ...others,
+            ),
           ),
         )
       // A script must be told every key that it touches, and only the index knows the user's other sessions.
@@ -88,7 +92,7 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
             senderLinesOf(sender),
           ),
         )
-      const reply = await turn(from, to)
+      const reply = await typed(`session ${id}`, turn(from, to))
       try {
         return viewOf(id, reply)
       } catch (damaged) {
@@ -102,25 +106,31 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
     look,
 
     async noteReplay(id, lockstep) {
-      await ask((redis) => redis.familyNoteReplay(familyKey(id), lockstep.generation, lockstep.run))
+      await typed(
+        `session ${id}`,
+        ask((redis) => redis.familyNoteReplay(familyKey(id), lockstep.generation, lockstep.run)),
+      )
     },
 
     revoke: (id, reason) => durably((redis) => redis.familyRevoke(familyKey(id), reason)),
 
     async adopt(family) {
       const locator = locatorOf(family.id)
-      const adopted = await durably((redis) =>
-        redis.familyAdopt(
-          familyKey(family.id),
-          userKey(locator),
-          indexKey(family, locator),
-          family.generation,
-          Math.round(family.expiresAt),
-          indexMember(family.id),
-          family.revoked ? 1 : 0,
-          family.endsAt,
-          family.isBrief ? '' : base36(family.endsAt),
-          recordOfFamily(family),
+      const adopted = await typed(
+        `session ${family.id}`,
+        durably((redis) =>
+          redis.familyAdopt(
+            familyKey(family.id),
+            userKey(locator),
+            indexKey(family, locator),
+            family.generation,
+            Math.round(family.expiresAt),
+            indexMember(family.id),
+            family.revoked ? 1 : 0,
+            family.endsAt,
+            family.isBrief ? '' : base36(family.endsAt),
+            recordOfFamily(family),
+          ),
         ),
       )
       return adopted === 1
@@ -134,23 +144,33 @@ export function redisFamilies({ ask, durably, scan }: Connection): FamilyStore {
     },
 
     async listOfUser(locator, limit, onDamage) {
-      const members = await Promise.all([
-        ask(async (redis) => listedIn(await redis.hget(userKey(locator), 'family'))),
-        ...[sessionsKey(locator), briefSessionsKey(locator)].map((key) =>
-          ask((redis) => redis.zrevrange(key, 0, MAX_LOOKED_AT - 1)),
-        ),
-      ])
-      const ids = members.flat().map((member) => locator + member)
-      const { found, fault } = await gather(allSound([ids.map((id) => async () => (await look(id)).family)]))
+      const listed = await gather(allSound([readsOfIndex(locator)]))
+      const ids = listed.found.flat().map((member) => locator + member)
+      const looks = ids.map((id) => async () => (await look(id)).family)
+      const looked = await gather(allSound(inBatches(looks)))
+      const fault = listed.fault ?? looked.fault
       if (fault && !onDamage) throw fault
       if (fault) onDamage?.(fault)
-      return found.sort((a, b) => b.rotatedAt - a.rotatedAt).slice(0, limit)
+      return looked.found.sort((a, b) => b.rotatedAt - a.rotatedAt).slice(0, limit)
     },
   }
 
   async function look(id: string) {
     const reply = ask((redis) => redis.familyLook(familyKey(id), userKey(locatorOf(id))))
     return viewOf(id, await typed(`session ${id}`, reply))
+  }
+
+  /** What reads the user's own record, and both lists. */
+  function readsOfIndex(locator: string) {
+    const first = () => ask(async (redis) => listedIn(await redis.hget(userKey(locator), 'family')))
+    const listIn = (key: string) => ask((redis) => redis.zrevrange(key, 0, MAX_LOOKED_AT - 1))
+    return [
+      () => typed(`the user at ${locator}`, first()),
+      ...[sessionsKey, briefSessionsKey].map((keyOf) => () => {
+        const key = keyOf(locator)
+        return typed(`the list ${key}`, listIn(key))
+      }),
+    ]
   }
 
   async function* readsOfClient(clientId: string) {

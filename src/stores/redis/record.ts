@@ -10,7 +10,8 @@ export function fieldsOf(record: object): string[] {
 }
 
 /**
- * Asks for a record. What is another type of key than it is damaged, as is what has another form.
+ * Asks for a record. What is another type of key than it is damaged, as is what has another form: a script that finds that
+ * says so.
  *
  * @param of completes "the record of …".
  * @throws {UnavailableError} when it is damaged.
@@ -21,6 +22,7 @@ export async function typed<T>(of: string, question: Promise<T>): Promise<T> {
   } catch (error) {
     const { cause } = error as Error
     if (cause instanceof Error && /\bWRONGTYPE\b/.test(cause.message)) throw damaged(of, 'is of another type')
+    if (cause instanceof Error && /\bDAMAGED\b/.test(cause.message)) throw damaged(of, 'cannot be read')
     throw error
   }
 }

@@ -71,8 +71,10 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
   async function takeUp(user: User, name: string): Promise<boolean> {
     const found = await find(keyOf(user.sub))
     if (found?.sub !== user.sub || usernameKey(found.username) !== name) return false
+    // Named, or the first creation's would stay where this one has none.
+    const { passwordHash } = user
     await durably((redis) =>
-      redis.recordChange(keyOf(user.sub), ...fieldsOf({ ...user, epoch: found.epoch })),
+      redis.recordChange(keyOf(user.sub), ...fieldsOf({ ...user, passwordHash, epoch: found.epoch })),
     )
     return true
   }

@@ -26,6 +26,14 @@ local batch = tonumber(ARGV[3])
 local charges = {}
 for i = 4, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
+  -- What cannot be counted in, or has no end, would refuse for good.
+  local ttl = redis.call('PTTL', key)
+  if ttl == -1 or redis.call('TYPE', key).ok ~= 'hash' then
+    redis.call('DEL', key)
+  elseif ttl > tonumber(ARGV[1]) then
+    -- The clock was set back. With the window ends what is pending, too.
+    redis.call('PEXPIRE', key, ARGV[1])
+  end
   local read = redis.call('HMGET', key, 'n:' .. ARGV[i + 1], 'p:' .. ARGV[i + 1])
   local charge = { key = key, counter = ARGV[i + 1], n = tonumber(read[1] or 0) }
   charge.held = charge.n

@@ -4,12 +4,17 @@
 -- ARGV[1] generation   ARGV[2] when it expires, in ms   ARGV[3] member in the index   ARGV[4] 1 where it is revoked
 -- ARGV[5] absolute end, in ms   ARGV[6] the same in base 36, or empty for what is not to be the user's session
 -- ARGV[7] the record
--- Returns 1 when it was taken, else 0.
+-- Returns 1 when it was taken, else 0; an error where the one that is here is damaged, and nothing is overwritten.
 
 local here = redis.call('GET', KEYS[1])
 if here then
-  local isRevoked = string.match(here, '^[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n')
-  local ahead = (tonumber(string.match(here, '^%d+')) or -1) - tonumber(ARGV[1])
+  local generation, tombstone = string.match(here,
+    '^(%d+) %d+[ %d]*\n[ -~]*\n[ -~]*\n%S+ %w+ %w+ %w+ %w+ ?b?\n[ -~]*\n[ -~]*(.*)$')
+  local isRevoked = tombstone and string.match(tombstone, '^\n%l+ %d+$')
+  if not generation or (tombstone ~= '' and not isRevoked) or redis.call('PTTL', KEYS[1]) == -1 then
+    return redis.error_reply('DAMAGED cannot be read')
+  end
+  local ahead = tonumber(generation) - tonumber(ARGV[1])
   if isRevoked or ahead > 0 or (ahead == 0 and ARGV[4] ~= '1') then
     return 0
   end
@@ -21,6 +26,9 @@ if now >= tonumber(ARGV[2]) then
 end
 
 redis.call('SET', KEYS[1], ARGV[7], 'PXAT', ARGV[2])
+if redis.call('TYPE', KEYS[3]).ok ~= 'zset' then
+  redis.call('DEL', KEYS[3])
+end
 local user = redis.call('HMGET', KEYS[2], 'sub', 'family')
 local member, till = string.match(user[2] or '', '^(%S+) (%w+)$')
 local isFree = not member or tonumber(till, 36) <= now

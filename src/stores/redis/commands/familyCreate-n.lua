@@ -21,11 +21,15 @@ local function base36(number)
   return digits
 end
 
+-- The client that signs in, and its epoch. Those of other clients are not known here.
+local ownClient, ownEpoch = string.match(ARGV[7], '\n(%S+) (%w+) %w+ $')
+
 -- When it was last used, of a family that is neither revoked nor of an epoch before.
 local function usedAt(record)
-  local rotated, epoch, begun = string.match(record,
-    '^%d+ (%d+)[^\n]*\n[^\n]*\n[^\n]*\n%S+ %w+ (%w+) (%w+) [^\n]*\n[^\n]*\n[^\n]*$')
-  if rotated and tonumber(epoch, 36) == tonumber(ARGV[1]) then
+  local rotated, client, clientEpoch, epoch, begun = string.match(record,
+    '^%d+ (%d+)[^\n]*\n[^\n]*\n[^\n]*\n(%S+) (%w+) (%w+) (%w+) [^\n]*\n[^\n]*\n[^\n]*$')
+  local isOver = client == ownClient and clientEpoch ~= ownEpoch
+  if rotated and not isOver and tonumber(epoch, 36) == tonumber(ARGV[1]) then
     return tonumber(begun, 36) + tonumber(rotated)
   end
 end
@@ -46,7 +50,10 @@ local first, till = string.match(user[2] or '', '^(%S+) (%w+)$')
 if first and (not counts or tonumber(till, 36) <= now) then
   first = nil
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+if type(redis.pcall('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)) == 'table' then
+  -- What is of another type is no index, and would keep the user from signing in for good.
+  redis.call('DEL', KEYS[3])
+end
 local others = redis.call('ZCARD', KEYS[3])
 
 -- What has ended is not in the index any more: it would be counted by those to whom it has not been named.

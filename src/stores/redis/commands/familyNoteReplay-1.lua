@@ -8,10 +8,11 @@ if not record then
 end
 local rotation, counts, rest = string.match(record, '^(%d+ %d+)([ %d]*)(\n.*)$')
 if not rotation then
-  return redis.error_reply('the record of a session is damaged')
+  return redis.error_reply('DAMAGED cannot be read')
 end
 local replays, generation, run = string.match(counts, '^ (%d+) (%d+) (%d+)$')
-if ARGV[2] ~= '0' then
+-- Never an older one: of two repeats at once the later may have been decided before.
+if tonumber(ARGV[1]) > tonumber(generation or 0) then
   generation, run = ARGV[1], ARGV[2]
 end
 redis.call('SET', KEYS[1], string.format('%s %.0f %s %s', rotation, (replays or 0) + 1, generation or 0, run or 0) .. rest,

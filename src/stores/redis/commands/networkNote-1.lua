@@ -4,6 +4,10 @@
 -- KEYS[1] the networks of a user name, scored by when they were noted (ms)
 -- ARGV[1] digest   ARGV[2] how many to remember   ARGV[3] for how many ms
 
+-- Of what is of another type no network is known, and nothing is lost with it.
+if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then
+  redis.call('DEL', KEYS[1])
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[1], now, ARGV[1])
