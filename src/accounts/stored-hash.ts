@@ -67,6 +67,16 @@ export function readStoredHash(text: string): StoredHash {
   return READERS[name as keyof typeof READERS](text)
 }
 
+/** Why a text cannot be a stored password hash, or `undefined` when it can; continues "the password hash …". */
+export function storedHashFault(text: string): string | undefined {
+  try {
+    readStoredHash(text)
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
 /** Whether the next sign-in is to replace the hash by one of ours: another algorithm, or argon2id of lower cost. */
 export function needsRehash(text: string): boolean {
   try {
