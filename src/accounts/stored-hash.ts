@@ -94,6 +94,18 @@ export function needsRehash(text: string): boolean {
   }
 }
 
+/** All of a password that bcrypt looks at, in bytes of UTF-8. */
+const BCRYPT_BYTES = 72
+
+/**
+ * Whether the hash says nothing of the password's end: it may be mistyped there, and the right one may go on. As it was
+ * typed or in NFC, whichever was found to fit.
+ */
+export function isPrefixAlone(text: string, password: string): boolean {
+  const bytes = Math.max(...[password, password.normalize('NFC')].map((form) => Buffer.byteLength(form)))
+  return bytes >= BCRYPT_BYTES && readStoredHash(text).kind === 'bcrypt'
+}
+
 /** Bytes in the base64 of PHC strings: the standard alphabet, no padding. */
 export const toBase64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64').replaceAll('=', '')
 
