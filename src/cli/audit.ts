@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AuditRecord } from '../audit/event.ts'
 import type { TrailEntry } from '../audit/trail.ts'
 import type { Store } from '../stores/contract.ts'
+import { type DamagedRecordError, passingOver } from '../stores/sound-records.ts'
 import { type Arguments, type Command, JSON_OPTION, noOperands, UsageError } from './command.ts'
 import { table } from './table.ts'
 import { withStore } from './with-store.ts'
@@ -26,7 +27,7 @@ const list: Command = {
   },
   async run(args, surroundings) {
     noOperands(args)
-    const { print, untilStopped } = surroundings
+    const { print, tell, untilStopped } = surroundings
     const since = readSince(args)
     await withStore(surroundings, async (store) => {
       const isWanted = await filterOf(store, args, since)
@@ -36,13 +37,22 @@ const list: Command = {
         ? (record: AuditRecord) => print(JSON.stringify(record))
         : (record: AuditRecord) => print(rowOf(record).join('  '))
       const found: AuditRecord[] = []
-      const cursor = await read(store.audit.list(), (record) => {
+      let fault: DamagedRecordError | undefined
+      const entries = (after?: string) =>
+        passingOver(store.audit.list(after), (damage) => {
+          const [before, { message }] = [fault?.cause as Error | undefined, damage.cause as Error]
+          // Who follows is not kept waiting for the end, and hears of each once, however often it is met.
+          if (follow && before?.message !== message) tell(`Damaged, not listed: ${message}`)
+          fault = damage
+        })
+      const cursor = await read(entries(), (record) => {
         if (!isWanted(record)) return
         if (json || follow) show(record)
         else found.push(record)
       })
       if (!json && !follow) for (const line of table(HEADER, found.map(rowOf))) print(line)
-      if (follow) await followOn(store, cursor, (record) => isWanted(record) && show(record), untilStopped)
+      if (follow) await followOn(entries, cursor, (record) => isWanted(record) && show(record), untilStopped)
+      if (fault && !follow) throw fault
     })
     return 0
   },
@@ -62,7 +72,7 @@ async function read(
 }
 
 async function followOn(
-  store: Store,
+  entries: (after?: string) => AsyncIterable<TrailEntry>,
   from: string | undefined,
   take: (record: AuditRecord) => void,
   untilStopped: (work: () => Promise<void>) => Promise<void>,
@@ -72,7 +82,7 @@ async function followOn(
   const following = (async () => {
     while (!stop.signal.aborted) {
       await sleep(LOOK_EVERY_MS, undefined, { signal: stop.signal }).catch(() => undefined)
-      cursor = (await read(store.audit.list(cursor), take)) ?? cursor
+      cursor = (await read(entries(cursor), take)) ?? cursor
     }
   })()
   const stopped = untilStopped(async () => {
