@@ -38,14 +38,15 @@ export const IN_COMMAND: Manners = { timeLimitMs: 60_000, niceness: 0, rests: 0 
 export interface PasswordHashing {
   /**
    * @returns the hash in PHC format.
-   * @throws {UnavailableError} when the queue is full or the time is up.
+   * @throws {UnavailableError} when the queue is full, the time is up or the computation fails.
    */
   hash(password: string): Promise<string>
   /**
    * Whether this is the password behind the hash, of whichever kind (stored-hash.ts). With no hash (no such user) it
    * does the work of one of ours and says no.
    *
-   * @throws {UnavailableError} when the queue is full or the time is up.
+   * @throws {UnavailableError} when the queue is full, the time is up or it cannot be computed: that it is wrong is said
+   *   only of a password that was held against the hash.
    */
   verify(password: string, passwordHash: string | undefined): Promise<boolean>
   /**
@@ -95,7 +96,8 @@ export function startPasswordHashing(
       if (error instanceof Error && /queue is at limit/i.test(error.message)) {
         throw new UnavailableError(TOO_MANY, { cause: error })
       }
-      throw error
+      if (error instanceof UnavailableError) throw error
+      throw new UnavailableError('Passwords cannot be computed at the moment', { cause: failureOf(error) })
     } finally {
       clearTimeout(timer)
     }
@@ -115,6 +117,12 @@ export function startPasswordHashing(
     // What runs is let finish: its answer would come to a pool that is gone, and end the process.
     close: () => pool.close({ force: true }),
   }
+}
+
+/** What is logged of it: a message might repeat the hash. */
+function failureOf(error: unknown): Error {
+  const { name, code } = error as Error & { code?: unknown }
+  return new Error(typeof code === 'string' ? code : name)
 }
 
 /** A hash of no password, which costs as much to verify as any of ours. */

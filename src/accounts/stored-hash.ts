@@ -67,6 +67,16 @@ export function readStoredHash(text: string): StoredHash {
   return READERS[name as keyof typeof READERS](text)
 }
 
+/** Why a text cannot be a stored password hash, or `undefined` when it can; continues "the password hash …". */
+export function storedHashFault(text: string): string | undefined {
+  try {
+    readStoredHash(text)
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
 /** Whether the next sign-in is to replace the hash by one of ours: another algorithm, or argon2id of lower cost. */
 export function needsRehash(text: string): boolean {
   try {
@@ -82,6 +92,18 @@ export function needsRehash(text: string): boolean {
     // Of no use either way: nobody signs in by it.
     return false
   }
+}
+
+/** All of a password that bcrypt looks at, in bytes of UTF-8. */
+const BCRYPT_BYTES = 72
+
+/**
+ * Whether the hash says nothing of the password's end: it may be mistyped there, and the right one may go on. As it was
+ * typed or in NFC, whichever was found to fit.
+ */
+export function isPrefixAlone(text: string, password: string): boolean {
+  const bytes = Math.max(...[password, password.normalize('NFC')].map((form) => Buffer.byteLength(form)))
+  return bytes >= BCRYPT_BYTES && readStoredHash(text).kind === 'bcrypt'
 }
 
 /** Bytes in the base64 of PHC strings: the standard alphabet, no padding. */

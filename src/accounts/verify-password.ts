@@ -1,24 +1,21 @@
 import { createCipheriv, pbkdf2Sync, scryptSync, timingSafeEqual } from 'node:crypto'
 import { verifySync as verifyArgon2 } from '@node-rs/argon2'
 import { verifySync as verifyBcrypt } from '@node-rs/bcrypt'
-import { readStoredHash, type StoredHash } from './stored-hash.ts'
+import { readStoredHash } from './stored-hash.ts'
 
-/** Whether this is the password behind a stored hash, computed on this thread. A damaged hash is of no password. */
+/**
+ * Whether this is the password behind a stored hash, computed on this thread.
+ *
+ * @throws when that cannot be told: the hash cannot be read, or the computation fails.
+ */
 export function isPasswordOf(passwordHash: string, password: string): boolean {
-  try {
-    return isOf(readStoredHash(passwordHash), passwordHash, password)
-  } catch {
-    return false
-  }
-}
-
-function isOf(stored: StoredHash, text: string, password: string): boolean {
+  const stored = readStoredHash(passwordHash)
   switch (stored.kind) {
     case 'argon2':
-      return verifyArgon2(text, password)
+      return verifyArgon2(passwordHash, password)
     case 'bcrypt':
       // Only the first 72 bytes count, as wherever the hash was made.
-      return verifyBcrypt(password, text)
+      return verifyBcrypt(password, passwordHash)
     case 'scrypt':
       return timingSafeEqual(scrypt(stored, stored.lanes, password, stored.key.length), stored.key)
     case 'firebase-scrypt': {

@@ -27,12 +27,8 @@ const list: Command = {
   },
   async run(args, surroundings) {
     noOperands(args)
-    const { print, untilStopped } = surroundings
+    const { print, tell, untilStopped } = surroundings
     const since = readSince(args)
-    let fault: DamagedRecordError | undefined
-    const onDamage = (damage: DamagedRecordError) => {
-      fault ??= damage
-    }
     await withStore(surroundings, async (store) => {
       const isWanted = await filterOf(store, args, since)
       const { json, follow } = args.values
@@ -41,16 +37,23 @@ const list: Command = {
         ? (record: AuditRecord) => print(JSON.stringify(record))
         : (record: AuditRecord) => print(rowOf(record).join('  '))
       const found: AuditRecord[] = []
-      const listFrom = (after?: string) => passingOver(store.audit.list(after), onDamage)
-      const cursor = await read(listFrom(), (record) => {
+      let fault: DamagedRecordError | undefined
+      const entries = (after?: string) =>
+        passingOver(store.audit.list(after), (damage) => {
+          const [before, { message }] = [fault?.cause as Error | undefined, damage.cause as Error]
+          // Who follows is not kept waiting for the end, and hears of each once, however often it is met.
+          if (follow && before?.message !== message) tell(`Damaged, not listed: ${message}`)
+          fault = damage
+        })
+      const cursor = await read(entries(), (record) => {
         if (!isWanted(record)) return
         if (json || follow) show(record)
         else found.push(record)
       })
       if (!json && !follow) for (const line of table(HEADER, found.map(rowOf))) print(line)
-      if (follow) await followOn(listFrom, cursor, (record) => isWanted(record) && show(record), untilStopped)
+      if (follow) await followOn(entries, cursor, (record) => isWanted(record) && show(record), untilStopped)
+      if (fault && !follow) throw fault
     })
-    if (fault) throw fault
     return 0
   },
 }
@@ -69,7 +72,7 @@ async function read(
 }
 
 async function followOn(
-  listFrom: (after: string | undefined) => AsyncIterable<TrailEntry>,
+  entries: (after?: string) => AsyncIterable<TrailEntry>,
   from: string | undefined,
   take: (record: AuditRecord) => void,
   untilStopped: (work: () => Promise<void>) => Promise<void>,
@@ -79,7 +82,7 @@ async function followOn(
   const following = (async () => {
     while (!stop.signal.aborted) {
       await sleep(LOOK_EVERY_MS, undefined, { signal: stop.signal }).catch(() => undefined)
-      cursor = (await read(listFrom(cursor), take)) ?? cursor
+      cursor = (await read(entries(cursor), take)) ?? cursor
     }
   })()
   const stopped = untilStopped(async () => {

@@ -67,7 +67,7 @@ export async function guardSignIn<T>(
     const refusing = charges[refusal.at]!
     if (refusal.state === 'pending') return { wait: nameOf(refusing) }
     onThrottled(refusing.budget)
-    throw new ThrottledError(refusal.retryAfterMs)
+    return { refusedBy: nameOf(refusing), error: new ThrottledError(refusal.retryAfterMs) }
   }
   const names = chargesOf(settings, { username, prefix, network, isKnown }).map(nameOf)
   const { charges, counting } = await signInLines.pass<Reserved>(names, reserve)

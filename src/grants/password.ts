@@ -1,6 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Client } from '../accounts/client.ts'
 import { userLocator } from '../accounts/user.ts'
-import { OAuthError } from '../oauth/errors.ts'
+import { OAuthError, UnavailableError } from '../oauth/errors.ts'
 import { isWithin } from '../oauth/scope.ts'
+import type { ClientStore } from '../stores/contract.ts'
 import { familyIdOf, newHandle } from '../tokens/refresh-token.ts'
 import { audienceOf, type Grant } from './grant.ts'
 import { guardSignIn } from './guard-sign-in.ts'
@@ -36,6 +39,7 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
     const verified = await verifyUser(services, { username, password, clientId: client.clientId })
     if ('refused' in verified) throw refused(verified.refused, verified.sub)
     const { user } = verified
+    await requireUnchanged(store.clients, client)
 
     const handle = newHandle(userLocator(user.sub))
     const sid = familyIdOf(handle)
@@ -80,4 +84,14 @@ export const passwordGrant: Grant = async (services, { client, form, scope, send
       },
     }
   })
+}
+
+/**
+ * A sign-in may wait for seconds, longer than a server may go by what it read of a client. What was changed meanwhile, by
+ * a command that has returned, holds: nothing is granted by the registration of before. Who asks again is answered by
+ * the new one.
+ */
+async function requireUnchanged(clients: ClientStore, client: Client): Promise<void> {
+  const present = clients.recall(client.clientId) ?? (await clients.find(client.clientId))
+  if (!isDeepStrictEqual(present, client)) throw new UnavailableError('The client has changed meanwhile')
 }

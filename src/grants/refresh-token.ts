@@ -103,7 +103,7 @@ export const refreshTokenGrant: Grant = async (services, { client, form, scope, 
         report('refresh.reuse_observed')
         return granted(decision.generation, family!.rotatedAt)
       case 'reuse':
-        if ((await store.families.revoke(id, 'reuse')) === 'revoked') report('refresh.reuse')
+        if ((await revokeReused(store.families, id, report)) === 'revoked') report('refresh.reuse')
         throw refused('reuse of an older refresh token')
       case 'revoked':
         report('refresh.after_revocation', decision.reason)
@@ -136,6 +136,23 @@ function advanceAhead(families: FamilyStore, request: AdvanceRequest): Promise<A
     })
     kept.then((seen) => resolve({ seen, kept: undefined }), reject)
   })
+}
+
+/**
+ * Where nobody knows whether the end was written, the reuse is told all the same: it was one in any case, and if it was
+ * written, whoever comes next meets an ended session, and nothing that looks like a theft.
+ */
+async function revokeReused(
+  families: FamilyStore,
+  id: string,
+  report: (event: AuditEvent['event'], reason: string) => void,
+) {
+  try {
+    return await families.revoke(id, 'reuse')
+  } catch (error) {
+    report('refresh.reuse', 'the end of the session is not confirmed')
+    throw error
+  }
 }
 
 /** The cases of an older token. */

@@ -1,5 +1,5 @@
 import type { PasswordHashing } from '../accounts/password-hashing.ts'
-import { needsRehash } from '../accounts/stored-hash.ts'
+import { isPrefixAlone, needsRehash } from '../accounts/stored-hash.ts'
 import type { User } from '../accounts/user.ts'
 import type { Store } from '../stores/contract.ts'
 
@@ -9,8 +9,9 @@ const MAX_UNDER_WAY = 16
 /** Replaces imported password hashes by argon2id, beside the sign-ins that show the passwords. */
 export interface Rehashing {
   /**
-   * Begins to replace the user's hash where it is not one of ours. Nobody waits for it, and it may fail: the hash that
-   * is there stays good. It is replaced only while it is still there, and no session ends by it.
+   * Begins to replace the user's hash where it is not one of ours, and the whole password was held against it.
+   * Nobody waits for it, and it may fail: the hash that is there stays good. It is replaced only while it is still there,
+   * and no session ends by it.
    */
   consider(user: User, password: string): void
   /** Resolves when nothing is under way any more. */
@@ -22,7 +23,7 @@ export function createRehashing(store: Store, passwords: PasswordHashing): Rehas
   return {
     consider(user, password) {
       const { passwordHash: stored } = user
-      if (stored === undefined || !needsRehash(stored)) return
+      if (stored === undefined || !needsRehash(stored) || isPrefixAlone(stored, password)) return
       if (underWay.size >= MAX_UNDER_WAY || underWay.has(user.sub)) return
       const replaced = passwords
         .hash(password)

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ThrottledError, UnavailableError } from '../oauth/errors.ts'
+import { type ThrottledError, UnavailableError } from '../oauth/errors.ts'
 
 /** Attempts that may wait in one line, so that none shuts out those of the others. */
 const MAX_WAITING = 100
@@ -7,16 +7,24 @@ const PATIENCE_MS = 5000
 /** How often the first in line looks whether another server has given something back. */
 const LOOK_AGAIN_MS = 50
 
-/** What is asked for and to be had at once, or held by others for a moment. */
-type Asked<T> = T | { readonly wait: string }
+/** Refused for good, by one of the names. */
+interface Refused {
+  readonly refusedBy: string
+  readonly error: ThrottledError
+}
+
+/** What is asked for and to be had at once, or held by others for a moment, or refused. */
+type Asked<T> = T | { readonly wait: string } | Refused
 
 /** Waiting, one behind the other, for what others hold for a moment. */
 export interface WaitingLines {
   /**
-   * Asks until the answer is not `wait`. Of those who ask for the same, one does so at a time.
+   * Asks until the answer is not `wait`. Of those who ask for the same, one does so at a time. One who is refused says
+   * so to those in the line of that name, and to no others: what one's own name refuses, they may well get.
    *
    * @param names of what is asked for, those that fewest others ask for first.
-   * @param ask says whether it has to wait, and for which of the names.
+   * @param ask says whether it has to wait or is refused, and for which of the names.
+   * @throws {ThrottledError} when it is refused.
    * @throws {UnavailableError} when too many wait for the same, or it took too long.
    */
   pass<T extends object>(names: readonly string[], ask: () => Promise<Asked<T>>): Promise<T>
@@ -27,7 +35,7 @@ export interface WaitingLines {
 interface Line {
   last: Promise<void>
   length: number
-  /** Whether the one before was refused: then all ask at once, and hear it without waiting for each other. */
+  /** Whether its name refused the one before: then all ask at once, and hear it without waiting for each other. */
   isOver: boolean
   wake: () => void
 }
@@ -40,7 +48,7 @@ export function createWaitingLines(): WaitingLines {
     ask: () => Promise<Asked<T>>,
     end: number,
     at: number,
-  ): Promise<T> {
+  ): Promise<T | Refused> {
     const name = names[at]!
     const line = lines.get(name) ?? {
       last: Promise.resolve(),
@@ -57,6 +65,11 @@ export function createWaitingLines(): WaitingLines {
       leave = resolve
     })
     line.length += 1
+    // A slow store, or patience at its end, says nothing of what the next one will hear.
+    const heard = (answer: T | Refused) => {
+      if ('refusedBy' in answer && answer.refusedBy === name) line.isOver = true
+      return answer
+    }
     try {
       await ahead
       if (line.isOver) leave()
@@ -65,18 +78,14 @@ export function createWaitingLines(): WaitingLines {
           line.wake = resolve
         })
         const answer = await ask()
-        if (!('wait' in answer)) return answer
+        if (!('wait' in answer)) return heard(answer)
         line.isOver = false
         // Only onward, so that no two wait for each other.
         const next = names.indexOf(answer.wait)
-        if (next > at) return await pass(names, ask, end, next)
+        if (next > at) return heard(await pass(names, ask, end, next))
         await Promise.race([woken, sleep(LOOK_AGAIN_MS)])
       }
       throw new UnavailableError('Too many sign-ins are waiting')
-    } catch (error) {
-      // A slow store, or patience at its end, says nothing of what the next one will hear.
-      if (error instanceof ThrottledError) line.isOver = true
-      throw error
     } finally {
       line.length -= 1
       if (line.length === 0) lines.delete(name)
@@ -85,7 +94,11 @@ export function createWaitingLines(): WaitingLines {
   }
 
   return {
-    pass: (names, ask) => pass(names, ask, performance.now() + PATIENCE_MS, 0),
+    async pass(names, ask) {
+      const answer = await pass(names, ask, performance.now() + PATIENCE_MS, 0)
+      if ('refusedBy' in answer) throw answer.error
+      return answer
+    },
     wake(names) {
       for (const name of names) lines.get(name)?.wake()
     },

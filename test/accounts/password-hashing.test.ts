@@ -32,9 +32,21 @@ test('a password is hashed as argon2id, and verified', async (t) => {
   for (const wrong of ['', 'correct horsf', 'Correct horse', 'correct horse ', hash]) {
     t.equal(await passwords.verify(wrong, hash), false, JSON.stringify(wrong))
   }
-  for (const damaged of ['', 'x', hash.slice(0, -5), '$argon2id$v=19$m=19456,t=2,p=1$$']) {
-    t.equal(await passwords.verify('correct horse', damaged), false, 'a damaged hash is of no password')
+})
+
+test('nobody is told that a password is wrong which could not be held against its hash', async (t) => {
+  const passwords = start(t)
+  const hash = await passwords.hash('correct horse')
+  const unreadable = ['', 'x', hash.slice(0, -5), '$argon2id$v=19$m=19456,t=2,p=1$$']
+  // Well formed, and of a cost that scrypt itself refuses (RFC 7914 section 2).
+  const uncomputable = `$scrypt$ln=17,r=1,p=1$${'c2FsdA'.repeat(4)}$${'aGFzaA'.repeat(7)}`
+  for (const stored of [...unreadable, uncomputable]) {
+    const error = await passwords.verify('correct horse', stored).catch((error: unknown) => error)
+    t.ok(error instanceof UnavailableError, stored)
+    t.match(error, { message: 'Passwords cannot be computed at the moment', cause: Error })
+    t.notMatch(String((error as Error).cause), /\$/, 'without the hash')
   }
+  t.equal(await passwords.verify('correct horse', hash), true, 'the thread goes on')
 })
 
 test('passwords are compared after NFC, and only that', async (t) => {

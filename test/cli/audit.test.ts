@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { open } from 'lmdb'
 import t from 'tap'
+import { recordOf } from '../../src/audit/event.ts'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { claimsOf, signIn } from '../support/http-client.ts'
 import { runHere } from '../support/run-here.ts'
@@ -113,6 +115,39 @@ for (const kind of STORE_KINDS) {
     })
   })
 }
+
+t.test('a damaged event is passed over, and told of at the end', async (t) => {
+  const { cli, dataDir, env, withStore, closeStore } = await deploy(t, 'lmdb')
+  const records = ['one', 'two', 'three'].map((sub) => recordOf({ event: 'user.changed', sub }))
+  await withStore((store) => store.audit.append(records, 100))
+  await closeStore()
+  const root = open({ path: dataDir, noSubdir: false, maxDbs: 32, overlappingSync: false })
+  const audit = root.openDB<Buffer, number>({ name: 'audit', encoding: 'binary' })
+  // A start looks at the checksums of the keys, which stand first.
+  await audit.put(2, Buffer.from(audit.get(2) ?? []).fill(0, 4))
+  await root.close()
+
+  const stderr = /the record of audit event 2 cannot be read/
+  const shown = await cli(['audit', 'list'])
+  t.match(shown, { code: 1, stdout: /^TIME .* one .* three /s, stderr })
+  const inJson = await cli(['audit', 'list', '--json'])
+  t.match(inJson, { code: 1, stdout: /"one".*"three"/s, stderr })
+
+  const following = spawn(process.execPath, [MAIN, 'audit', 'list', '--follow', '--json'], {
+    env: { PATH: process.env.PATH, ...env },
+  })
+  t.teardown(() => following.kill('SIGKILL'))
+  const said = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    following[name].setEncoding('utf8').on('data', (text: string) => {
+      said[name] += text
+    })
+  await until('it lists', () => said.stdout.includes('"three"'))
+  await withStore((store) => store.audit.append([recordOf({ event: 'user.changed', sub: 'four' })], 100))
+  await until('it follows', () => said.stdout.includes('"four"'))
+  t.match(said.stderr, stderr, 'who follows is told at once')
+  t.equal(said.stderr.split('\n').length, 2, 'and once')
+})
 
 t.test('times that are none', async (t) => {
   for (const since of ['', 'yesterday', '1', '1w', '-1h', '2026', '2026-13-45', '1.5h']) {

@@ -3,7 +3,7 @@ import { type Client, newClient, withRegistration } from '../../src/accounts/cli
 import { withoutAccess, withoutSessions, withPassword } from '../../src/accounts/user.ts'
 import type { Store } from '../../src/stores/contract.ts'
 import { type Deployment, deploy, STORE_KINDS } from '../support/deployment.ts'
-import { expectOAuthError } from '../support/expect.ts'
+import { expectOAuthError, expectUnavailable } from '../support/expect.ts'
 import {
   type Answer,
   type Credentials,
@@ -12,6 +12,9 @@ import {
   type Tokens,
   tryRefresh,
 } from '../support/http-client.ts'
+import { until } from '../support/until.ts'
+import { HOME } from './guesses.ts'
+import { beginHeld, RIGHT } from './held-sign-ins.ts'
 
 /** Changes the account of this name; a refresh of a session that began before is then as `gives` says. */
 interface Row {
@@ -173,5 +176,48 @@ for (const kind of STORE_KINDS) {
         'invalid_scope',
       )
     })
+  })
+}
+
+/** Changes the client while it signs a user in; asked again, it is answered as `gives` says, or well. */
+const MEANWHILE: Readonly<Record<string, { change: Row['change']; gives?: string }>> = {
+  disabled: { change: changeClient({ disabled: true }), gives: 'invalid_client' },
+  deleted: { change: (store, name) => store.clients.delete(name), gives: 'invalid_client' },
+  'without-the-grant': { change: changeClient({ grants: ['refresh_token'] }), gives: 'unauthorized_client' },
+  'without-the-scope': { change: changeClient({ scopes: ['read'] }), gives: 'invalid_scope' },
+  'of-another-audience': { change: changeClient({ audiences: ['https://api.example'] }) },
+  'signed-out': {
+    change: async (store, name) => {
+      const client = (await store.clients.find(name)) as Client
+      await store.clients.change(name, withoutSessions(client))
+    },
+  },
+}
+
+for (const kind of STORE_KINDS) {
+  t.test(`a client that changes while it signs somebody in, on ${kind}`, async (t) => {
+    const { deployment, ask, held, goOn, letGo } = await beginHeld(t, kind, {})
+    const asked = (name: string) =>
+      ask(HOME, { client_id: name, username: name, password: RIGHT, scope: 'read write' })
+    const rows = Object.entries(MEANWHILE)
+    for (const name of ['unchanged', ...rows.map(([name]) => name)])
+      await deployment.addClient(name, { scopes: ['read', 'write'] })
+
+    const unchanged = asked('unchanged')
+    const meanwhile = rows.map(([name]) => asked(name))
+    await until('all are under way', () => held.length === 1 + rows.length)
+    await deployment.withStore((store) =>
+      Promise.all(rows.map(([name, { change }]) => change(store, name, deployment))),
+    )
+    goOn()
+    t.equal((await unchanged).status, 200)
+    for (const [i, answer] of (await Promise.all(meanwhile)).entries())
+      expectUnavailable(t, answer, rows[i]?.[0])
+    letGo()
+    for (const [name, { gives }] of rows) {
+      const again = await asked(name)
+      if (gives === undefined) t.equal(again.status, 200, `${name}, asked again`)
+      else expectOAuthError(t, again, gives, `${name}, asked again`)
+    }
   })
 }

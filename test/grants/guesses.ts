@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { deploy, type StoreKind } from '../support/deployment.ts'
-import { type Answer, type Credentials, postForm } from '../support/http-client.ts'
+import { type Answer, postForm } from '../support/http-client.ts'
 import type { ServerProcess } from '../support/processes.ts'
 
 const PATIENCE_MS = 60_000
@@ -40,7 +40,7 @@ export async function begin(t: Test, kind: StoreKind, budgets: Readonly<Record<s
   const deployment = await deploy(t, kind, { env })
   const ada = await deployment.addAccount('ada')
   const server = await deployment.startServer()
-  const ask = (address: string, form: Partial<Credentials> = {}, at: ServerProcess = server) =>
+  const ask = (address: string, form: Readonly<Record<string, string>> = {}, at: ServerProcess = server) =>
     postForm(`${at.url}/token`, { grant_type: 'password', ...ada, ...form }, { 'x-forwarded-for': address })
   /** As good clients do: who is asked to come again, because the machine is busy, comes again. */
   const from = async (...question: Parameters<typeof ask>) => {

@@ -1,7 +1,9 @@
 import t from 'tap'
+import { userLocator } from '../../src/accounts/user.ts'
 import { auditEvent, deploy, STORE_KINDS } from '../support/deployment.ts'
-import { expectOAuthError } from '../support/expect.ts'
+import { expectOAuthError, expectUnavailable } from '../support/expect.ts'
 import { type Answer, claimsOf, postForm, signIn } from '../support/http-client.ts'
+import { until } from '../support/until.ts'
 
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
 
@@ -91,5 +93,47 @@ for (const kind of STORE_KINDS) {
       const { code, stderr } = await deployment.cli(again, 'walks along the river')
       t.match({ code, stderr }, { code: 1, stderr: /already/ }, 'another spelling is no other user')
     })
+  })
+}
+
+for (const kind of STORE_KINDS) {
+  t.test(`a password hash that cannot be read is our trouble, on ${kind}`, async (t) => {
+    const deployment = await deploy(t, kind)
+    const ada = await deployment.addAccount('ada')
+    const server = await deployment.startServer({ SIGN_IN_FAILURES_PER_ACCOUNT: '1' })
+    const tell = (form: Readonly<Record<string, string>>) =>
+      postForm(`${server.url}/token`, { grant_type: 'password', ...ada, ...form })
+    const user = await deployment.withStore(({ users }) => users.findByUsername('ada'))
+    const { sub = '', passwordHash = '' } = user ?? {}
+    const put = (hash: string) =>
+      deployment.withStore(({ users }) => users.change(sub, { passwordHash: hash }))
+
+    const times: number[] = []
+    for (const hash of [passwordHash.slice(0, -5), 'garbage', '', passwordHash.slice(0, 20)]) {
+      await put(hash)
+      for (const password of [ada.password, 'wrong']) {
+        const answer = await tell({ password })
+        expectUnavailable(t, answer, JSON.stringify(hash))
+        times.push(answer.ms)
+      }
+    }
+    const log = await until('it is logged', () =>
+      server.lines.find((line) => line.includes('of the user at')),
+    )
+    t.match(
+      JSON.parse(log).detail,
+      new RegExp(`the record of the user at ${userLocator(sub)} has a passwordHash that`),
+    )
+    t.notOk(
+      server.lines.some((line) => line.includes(passwordHash.slice(0, 40))),
+      'the log never has the hash',
+    )
+    await put(passwordHash)
+    t.equal((await tell({})).status, 200, 'nothing was charged for it')
+    const nobodys = await Promise.all(
+      [1, 2, 3].map((i) => tell({ username: `nobody-${i}`, password: 'wrong' })),
+    )
+    // A hash that was left out would make a tenth of it.
+    t.ok(median(times) > Math.min(...nobodys.map(({ ms }) => ms)) / 3, 'and the work is that for nobody')
   })
 }

@@ -4,7 +4,7 @@ import { loadKeys } from '../../src/keys/key-files.ts'
 import { HEAL_BOUND } from '../../src/tokens/decision.ts'
 import { mintRefreshToken, readRefreshToken } from '../../src/tokens/refresh-token.ts'
 import { auditEvent, auditEvents, deploy, STORE_KINDS } from '../support/deployment.ts'
-import { expectOAuthError } from '../support/expect.ts'
+import { expectOAuthError, expectUnavailable } from '../support/expect.ts'
 import { claimsOf, refresh, signIn, type Tokens, tryRefresh } from '../support/http-client.ts'
 
 const sidOf = ({ access_token }: Tokens) => String(claimsOf(access_token).sid)
@@ -315,3 +315,22 @@ for (const kind of STORE_KINDS) {
     })
   })
 }
+
+t.test('reuse whose revocation nobody confirms is told all the same', async (t) => {
+  const deployment = await deploy(t, 'redis')
+  const strict = await deployment.addAccount('strict', { refreshTokenGrace: 0 })
+  const { url } = await deployment.startServer()
+  // There is no replica: what must be kept is written, and not answered well.
+  const server = await deployment.startServer({ REDIS_WAIT_REPLICAS: '1' })
+  const g0 = await signIn(url, strict)
+  await refresh(url, g0.refresh_token, strict)
+
+  const client = { client_id: strict.client_id }
+  expectUnavailable(t, await tryRefresh(server.url, g0.refresh_token, client))
+  const reuse = { sid: sidOf(g0), presented: 0, current: 1 }
+  await auditEvent(server, 'refresh.reuse', { ...reuse, reason: 'the end of the session is not confirmed' })
+  t.match(await deployment.recordOf(sidOf(g0)), { revoked: { reason: 'reuse' } }, 'it was written')
+  expectOAuthError(t, await tryRefresh(server.url, g0.refresh_token, client), 'invalid_grant')
+  await auditEvent(server, 'refresh.after_revocation', { sid: sidOf(g0), reason: 'reuse' })
+  t.equal(auditEvents(server).filter(({ event }) => event === 'refresh.reuse').length, 1)
+})

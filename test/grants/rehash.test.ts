@@ -1,3 +1,4 @@
+import { hashSync as bcrypt } from '@node-rs/bcrypt'
 import t, { type Test } from 'tap'
 import { IN_COMMAND, startPasswordHashing } from '../../src/accounts/password-hashing.ts'
 import { type User, withPassword } from '../../src/accounts/user.ts'
@@ -57,6 +58,32 @@ for (const kind of STORE_KINDS) {
     })
   })
 }
+
+t.test('a bcrypt hash stays where it does not see the end of the password', async (t) => {
+  const passwords = start(t)
+  const deployment = await deploy(t, 'lmdb')
+  await deployment.withStore(async (store) => {
+    const rehashing = createRehashing(store, passwords)
+    const isReplaced = async (right: string, typed: string) => {
+      const user = someUser({ passwordHash: bcrypt(right, { cost: 4 }) })
+      await store.users.create(user)
+      t.equal(await passwords.verify(typed, user.passwordHash), true, 'it is let in')
+      rehashing.consider(user, typed)
+      await rehashing.settled()
+      return (await store.users.find(user.sub))?.passwordHash !== user.passwordHash
+    }
+    const [start, umlauts] = ['x'.repeat(72), 'ä'.repeat(36)]
+    t.equal(await isReplaced(`${start} and more`, `${start} und mehr`), false, 'a typo at the end')
+    t.equal(await isReplaced(`${start} and more`, start), false, 'an end that was left out')
+    t.equal(await isReplaced(umlauts, `${umlauts}x`), false, '72 bytes are fewer characters')
+    t.equal(await isReplaced('ä'.repeat(35), 'ä'.repeat(35)), true, 'up to there it is all there is')
+    t.equal(
+      await isReplaced('u\u0308'.repeat(24), 'u\u0308'.repeat(24)),
+      false,
+      'and so are those of each form',
+    )
+  })
+})
 
 t.test('where it cannot be written nothing is said of it', async (t) => {
   const passwords = start(t)

@@ -21,6 +21,9 @@ function room(name: string, size: number) {
     giveBack() {
       taken -= 1
     },
+    countAnew() {
+      mostAsking = 0
+    },
     get mostAsking() {
       return mostAsking
     },
@@ -75,7 +78,7 @@ t.test('a refusal is heard by all at once', async (t) => {
   let isOver = false
   const ask = async () => {
     await sleep(isOver ? 100 : 1)
-    if (isOver) throw new ThrottledError(1000)
+    if (isOver) return { refusedBy: 'a', error: new ThrottledError(1000) }
     return { wait: 'a' }
   }
   const waiting = Array.from({ length: 30 }, () => lines.pass(['a'], ask))
@@ -83,8 +86,38 @@ t.test('a refusal is heard by all at once', async (t) => {
   isOver = true
   const begin = performance.now()
   const outcomes = await Promise.allSettled(waiting)
-  t.ok(outcomes.every(({ status }) => status === 'rejected'))
+  t.ok(outcomes.every((outcome) => outcome.status === 'rejected' && outcome.reason instanceof ThrottledError))
   t.ok(performance.now() - begin < 2000, 'and not one after the other')
+})
+
+t.test('a refusal by one’s own name is not heard by those who wait for something shared', async (t) => {
+  const lines = createWaitingLines()
+  const shared = room('shared', 1)
+  await lines.pass(['a', 'shared'], shared.ask)
+  let isSpent = false
+  const spent = async () =>
+    isSpent ? { refusedBy: 'b', error: new ThrottledError(1000) } : { wait: 'shared' }
+  const refused = t.rejects(lines.pass(['b', 'shared'], spent), ThrottledError)
+  const others = Array.from({ length: 20 }, (_, i) =>
+    lines.pass([`other ${i}`, 'shared'], async () => {
+      const answer = await shared.ask()
+      if ('taken' in answer) setTimeout(giveBack, 5)
+      return answer
+    }),
+  )
+  const giveBack = () => {
+    shared.giveBack()
+    lines.wake(['shared'])
+  }
+  await sleep(100)
+  // Each has asked once in the line of its own name, at the same time as the others.
+  shared.countAnew()
+  isSpent = true
+  await refused
+  await sleep(100)
+  giveBack()
+  await Promise.all(others)
+  t.equal(shared.mostAsking, 1, 'they still ask one by one')
 })
 
 t.test('trouble of one is not heard by the others', async (t) => {
