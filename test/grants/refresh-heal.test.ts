@@ -58,11 +58,9 @@ for (const kind of STORE_KINDS) {
     t.equal(claimsOf(g5.access_token).sid, sid, 'the session continues')
     t.equal(claimsOf(g5.access_token).auth_time, auth_time)
     await auditEvent(server, 'refresh.healed', { sid, presented: 4, current: 1 })
-    t.strictSame(
-      await turn(g4),
-      { ...g5, expires_in: (await turn(g4)).expires_in },
-      'a repeat gets the same successor',
-    )
+    // Told later, it lives for less.
+    const withoutAge = ({ expires_in: _, ...others }: Tokens) => others
+    t.strictSame(withoutAge(await turn(g4)), withoutAge(g5), 'a repeat gets the same successor')
     t.ok(await turn(g5))
     await t.rejects(turn(g3), /invalid_grant/, 'an older token is reuse, as ever')
     await auditEvent(server, 'refresh.reuse', { sid, presented: 3, current: 6 })

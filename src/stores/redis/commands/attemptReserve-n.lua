@@ -26,9 +26,10 @@ local batch = tonumber(ARGV[3])
 local charges = {}
 for i = 4, #ARGV, 5 do
   local key = KEYS[tonumber(ARGV[i])]
-  -- What cannot be counted in, or has no end, would refuse for good.
+  -- What cannot be counted in, or has no end, would refuse for good. A key that is not there is not deleted: that is a
+  -- write, after which Redis lets a script write on although it has no memory for it.
   local ttl = redis.call('PTTL', key)
-  if ttl == -1 or redis.call('TYPE', key).ok ~= 'hash' then
+  if ttl == -1 or (ttl >= 0 and redis.call('TYPE', key).ok ~= 'hash') then
     redis.call('DEL', key)
   elseif ttl > tonumber(ARGV[1]) then
     -- The clock was set back. With the window ends what is pending, too.
