@@ -3,7 +3,7 @@ import { PROMISES } from './hold-history.ts'
 import { FAULTS, playFaults } from './network.ts'
 
 /** How often each fault comes, short and long. */
-const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 5)
+const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 2)
 
 // Longer than a connection may be silent, and shorter.
 for (const lastsMs of [500, 2300]) {

@@ -37,7 +37,7 @@ const ROUNDS = 300
 const SEED = Number(process.env.SEED ?? Date.now())
 /** Openings beside a writer. */
 const LOOKS = 5
-const META = { magic: 24, lastPage: 144 }
+const META = { magic: 24, free: 48, main: 96, lastPage: 144 }
 
 /** Nobody writes meanwhile. */
 function requireWhole(path: string): void {
@@ -148,6 +148,17 @@ t.test('a file that names pages it has not, or is none of LMDB', async (t) => {
   t.throws(() => openLmdbStore(dirname(missing)), {
     message: `${missing} is missing, and there was a store.`,
   })
+})
+
+t.test('a file in which a list of pages or of databases has other flags', async (t) => {
+  const { path, pageSize } = await someFile(t)
+  for (const list of [META.free, META.main])
+    for (let flag = 0; flag < 16; flag += 1) {
+      const other = copyOf(path, `flag-${list}-${flag}`)
+      // The flags stand in the upper half of the list's first eight octets.
+      patch(other, pageSize, list, (before) => before ^ (1n << BigInt(32 + flag)))
+      t.throws(() => openLmdbStore(dirname(other)), new StoreFileError(), `flag ${flag}`)
+    }
 })
 
 t.test('what the disk cannot read is said, with its page', async (t) => {

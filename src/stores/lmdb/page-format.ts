@@ -15,6 +15,8 @@ export const OVERFLOW = 0x04
 /** Flags of a leaf's node: the value is on pages of its own; the value is a database. */
 export const BIG = 0x01
 export const SUB = 0x02
+/** The only flag of the list of free pages: its keys are transactions. */
+const INTEGER_KEYS = 0x08
 
 const MAGIC = 0xbeefc0de
 const VERSION = 2
@@ -62,12 +64,16 @@ export function metaOf(page: Buffer): Meta | undefined {
   if (page.readUInt32LE(META.magic) !== MAGIC || page.readUInt32LE(META.version) !== VERSION) return undefined
   const pageSize = page.readUInt32LE(META.pageSize)
   if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0) return undefined
+  const free = treeAt(page, META.free)
+  const main = treeAt(page, META.main)
+  // With any other flag LMDB ends the process, as soon as it opens the file or later.
+  if (free.flags !== INTEGER_KEYS || main.flags !== 0) return undefined
   return {
     pageSize,
     lastPage: numberAt(page, META.lastPage),
     transaction: numberAt(page, META.transaction),
-    free: treeAt(page, META.free),
-    main: treeAt(page, META.main),
+    free,
+    main,
   }
 }
 

@@ -21,8 +21,6 @@ const MAX_DEPTH = 32
 const FREE_LIST = 'the list of free pages'
 const LIST_OF_DATABASES = 'the list of databases'
 const CUT_SHORT = 'pages that are in use are missing at its end'
-/** Flags of a tree: its keys are transactions. Those of the free list have settings of the file among them. */
-const INTEGER_KEYS = 0x08
 
 /** What is wrong with the pages of a file; completes "it is damaged: …". */
 export class PageFault extends Error {}
@@ -224,8 +222,6 @@ export function checkPages(file: number, meta: Meta, { names, ownsKey }: Checks)
     }
   }
 
-  if ((meta.free.flags & INTEGER_KEYS) === 0 || meta.main.flags !== 0)
-    throw new PageFault('its databases have flags that they cannot have')
   checkTree(meta.main, LIST_OF_DATABASES)
   for (const [name, tree] of databases) checkTree(tree, name)
   checkTree(meta.free, FREE_LIST)

@@ -179,8 +179,11 @@ export async function testUsers(t: Test, store: Store, other: Store): Promise<vo
     await other.users.rename(user, own)
     const successor = someUser({ username: user.username })
     await other.users.create(successor)
+    const { username } = successor
+    await other.networks.note(username, 'home', { networks: 2, ms: 60_000 })
     t.equal(await store.users.delete(user), true, 'by the record as it was before')
-    t.strictSame(await other.users.findByUsername(successor.username), successor)
+    t.strictSame(await other.users.findByUsername(username), successor)
+    t.equal(await other.networks.isKnown(username, ['home'], 60_000), true, 'with the networks that it has')
     t.equal(await other.users.findByUsername(own), undefined)
     t.equal(await other.users.create(someUser({ username: own })), 'created')
   })
