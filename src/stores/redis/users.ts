@@ -190,8 +190,7 @@ export function redisUsers({ ask, durably, durablyMany }: Connection): UserStore
     const deleted = await durably((redis) =>
       redis.del(userKey(locator), sessionsKey(locator), briefSessionsKey(locator)),
     )
-    await ask((redis) => redis.del(networksKey(username)))
-    await ask((redis) => redis.usernameRelease(USERNAMES_KEY, usernameKey(username), sub))
+    await release(username, sub)
     return deleted > 0
   }
 
