@@ -168,6 +168,15 @@ t.test('a worker that hangs holds up nobody who asks for the others', async (t) 
 t.test('a worker that hangs does not keep the server from stopping', async (t) => {
   const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
   const server = await deployment.startServer()
+  // One that is stopped while it writes would have the other one wait for the lock.
+  const starts = () =>
+    deployment.withStore(async ({ audit }) => {
+      let count = 0
+      for await (const { record } of audit.list()) if (record.event === 'server.started') count += 1
+      return count
+    })
+  await until('both have written that they started', async () => (await starts()) === 2)
+  await deployment.closeStore()
   signalChildOf(server.pid, 'SIGSTOP')
   const begin = performance.now()
   t.equal(await server.stop(), 0)
