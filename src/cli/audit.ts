@@ -40,9 +40,10 @@ const list: Command = {
       let fault: DamagedRecordError | undefined
       const entries = (after?: string) =>
         passingOver(store.audit.list(after), (damage) => {
-          const [before, { message }] = [fault?.cause as Error | undefined, damage.cause as Error]
+          const { message } = damage.cause as Error
+          const told = (fault?.cause as Error | undefined)?.message
           // Who follows is not kept waiting for the end, and hears of each once, however often it is met.
-          if (follow && before?.message !== message) tell(`Damaged, not listed: ${message}`)
+          if (follow && message !== told) tell(`Damaged, not listed: ${message}`)
           fault = damage
         })
       const cursor = await read(entries(), (record) => {

@@ -10,7 +10,7 @@ import { isLive, judge, withoutWithdrawn } from '../grants/judge.ts'
 import { readPresentedRefreshToken } from '../grants/read-refresh-token.ts'
 import { OAuthError } from '../oauth/errors.ts'
 import { requireSingle } from '../oauth/form.ts'
-import { isWithin } from '../oauth/scope.ts'
+import { isWithin, words } from '../oauth/scope.ts'
 import type { FamilyView } from '../stores/contract.ts'
 import type { VerifiedAccessToken } from '../tokens/access-token.ts'
 import { signJwt } from '../tokens/jwt.ts'
@@ -108,8 +108,7 @@ async function introspectAccessToken(
 /** Whether its session has what the token says: one forged under a stolen key may say anything of any session. */
 function isAsGranted({ sub, scope, aud }: VerifiedAccessToken, { user, family }: FamilyView): boolean {
   if (user?.sub !== sub || !family) return false
-  const asked = scope === '' ? [] : scope.split(' ')
-  return isWithin(asked, family.scope) && isWithin([aud].flat(), family.audience)
+  return isWithin(words(scope), family.scope) && isWithin([aud].flat(), family.audience)
 }
 
 async function introspectRefreshToken(

@@ -19,6 +19,11 @@ export function parseScope(text: string): string[] {
   return [...new Set(text.split(' '))]
 }
 
+/** What single spaces join, as they do in a `scope` that we wrote; nothing of an empty text. */
+export function words(text: string): string[] {
+  return text === '' ? [] : text.split(' ')
+}
+
 /** Whether every token of `asked` is one of `granted`. */
 export function isWithin(asked: readonly string[], granted: readonly string[]): boolean {
   return asked.every((token) => granted.includes(token))

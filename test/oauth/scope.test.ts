@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { isScopeToken, isWithin, parseScope } from '../../src/oauth/scope.ts'
+import { isScopeToken, isWithin, parseScope, words } from '../../src/oauth/scope.ts'
 
 const INVALID = {
   name: 'OAuthError',
@@ -75,4 +75,11 @@ test('within means: every token is among the granted', async (t) => {
     return isWithin(asked, granted) === (new Set([...granted, ...asked]).size === new Set(granted).size)
   })
   t.doesNotThrow(() => fc.assert(property))
+})
+
+test('what we have joined falls into its words again', (t) => {
+  t.strictSame(words(''), [])
+  t.strictSame(words('read'), ['read'])
+  t.strictSame(words('read write'), ['read', 'write'])
+  t.end()
 })

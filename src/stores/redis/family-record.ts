@@ -1,3 +1,4 @@
+import { words } from '../../oauth/scope.ts'
 import type { Family, RevocationReason, Sender } from '../../tokens/family.ts'
 import { locatorOf } from '../../tokens/refresh-token.ts'
 import type { FamilyView, NewFamily } from '../contract.ts'
@@ -148,5 +149,3 @@ function familyOf(id: string, expiresAt: number, record: string): Family {
     lockstep: { generation: Number(repeated), run: Number(run) },
   })
 }
-
-const words = (text: string) => (text === '' ? [] : text.split(' '))

@@ -26,7 +26,8 @@ if now >= tonumber(ARGV[2]) then
 end
 
 redis.call('SET', KEYS[1], ARGV[7], 'PXAT', ARGV[2])
-if redis.call('EXISTS', KEYS[3]) == 1 and redis.call('TYPE', KEYS[3]).ok ~= 'zset' then
+local kind = redis.call('TYPE', KEYS[3]).ok
+if kind ~= 'zset' and kind ~= 'none' then
   redis.call('DEL', KEYS[3])
 end
 local user = redis.call('HMGET', KEYS[2], 'sub', 'family')

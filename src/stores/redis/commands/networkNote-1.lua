@@ -5,7 +5,8 @@
 -- ARGV[1] digest   ARGV[2] how many to remember   ARGV[3] for how many ms
 
 -- Of what is of another type no network is known, and nothing is lost with it.
-if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('TYPE', KEYS[1]).ok ~= 'zset' then
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'zset' and kind ~= 'none' then
   redis.call('DEL', KEYS[1])
 end
 local time = redis.call('TIME')
