@@ -109,7 +109,8 @@ for (const kind of STORE_KINDS) {
       deployment.withStore(({ users }) => users.change(sub, { passwordHash: hash }))
 
     const times: number[] = []
-    for (const hash of [passwordHash.slice(0, -5), 'garbage', '', passwordHash.slice(0, 20)]) {
+    // Cut to a length that base64 never has: with another one, one in sixteen would be a hash of fewer octets.
+    for (const hash of [passwordHash.slice(0, -6), 'garbage', '', passwordHash.slice(0, 20)]) {
       await put(hash)
       for (const password of [ada.password, 'wrong']) {
         const answer = await tell({ password })
