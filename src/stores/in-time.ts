@@ -7,9 +7,15 @@ import { UnavailableError } from '../oauth/errors.ts'
 const MAX_UNDER_WAY = 10_000
 
 /**
+ * The time for an answer is counted in so many parts, one after the other. When this process was held up, timers come
+ * before what has arrived meanwhile is read: the one part is over then, and an answer that lies there is still in time.
+ */
+const PARTS = 4
+
+/**
  * Makes a guard around the questions to a store: whatever goes wrong, or takes too long, is `UnavailableError`.
  *
- * @param limitMs the time for an answer.
+ * @param limitMs the time for an answer, in which this process runs.
  */
 export function answersWithin(limitMs: number) {
   let underWay = 0
@@ -24,7 +30,12 @@ export function answersWithin(limitMs: number) {
     let timer: NodeJS.Timeout | undefined
     try {
       return await new Promise<T>((resolve, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs)
+        let parts = PARTS
+        timer = setTimeout(() => {
+          parts -= 1
+          if (parts > 0) timer?.refresh()
+          else reject(new Error(`no answer within ${limitMs} ms`))
+        }, limitMs / PARTS)
         const answer = question()
         underWay += 1
         answer.then(over(resolve), over(reject))

@@ -47,6 +47,25 @@ test('a question counts until it is answered, whoever still waits', async (t) =>
   await askAll()
 })
 
+test('an answer that came while this process was held up is in time, and none is still none', async (t) => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const store = await openHandle(t, redis.url)
+  const hold = (ms: number) => {
+    for (const end = performance.now() + ms; performance.now() < end; );
+  }
+  const asked = store.clients.find('nobody')
+  await nextTurn()
+  hold(800)
+  t.equal(await asked, undefined)
+  redis.pause()
+  const unanswered = store.clients.find('somebody')
+  await nextTurn()
+  hold(800)
+  await t.rejects(unanswered, NO_ANSWER)
+  redis.resume()
+})
+
 test('what it holds of its own is told as it is', async (t) => {
   const own = new UnavailableError('A record in the store is damaged')
   await t.rejects(
