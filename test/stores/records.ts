@@ -95,7 +95,7 @@ export function familyIn({ family }: FamilyView): Family {
 }
 
 /** Redis tells the time and how long a family has left one after the other, and a busy machine may let it wait in between. */
-const CLOCK_MS = 100
+export const CLOCK_MS = 100
 
 /** Asserts that the family is this one, member by member. */
 export function expectFamily(t: Test, actual: Family | undefined, expected: Family, message: string): void {

@@ -96,11 +96,15 @@ export async function deploy(
     closeStore,
     recordOf: (sid) =>
       deployment.withStore(async (store) => {
-        const { family } = await store.families.look(sid)
+        const looks: (Family | undefined)[] = []
+        for (let i = 0; i < 3; i += 1) looks.push((await store.families.look(sid)).family)
+        const [family] = looks
         if (!family) return undefined
-        // The Redis store computes this from a time to live, and is a millisecond off now and then.
+        // The Redis store computes this from a time to live: it is a millisecond off now and then, and more where a busy
+        // machine let Redis wait just then. Not two times of three.
+        const [, end = 0] = looks.map((look) => look?.expiresAt ?? 0).sort((a, b) => a - b)
         const before = ends.get(sid) ?? 0
-        const expiresAt = Math.abs(family.expiresAt - before) <= 2 ? before : family.expiresAt
+        const expiresAt = Math.abs(end - before) <= 2 ? before : end
         ends.set(sid, expiresAt)
         return { ...family, expiresAt }
       }),

@@ -4,7 +4,7 @@ import type { FamilyView, NewFamily, Store } from '../../../src/stores/contract.
 import { decide } from '../../../src/tokens/decision.ts'
 import { NO_LOCKSTEP } from '../../../src/tokens/family.ts'
 import { until } from '../../support/until.ts'
-import { familyIn, signedIn, someFamily, turn } from '../records.ts'
+import { CLOCK_MS, familyIn, signedIn, someFamily, turn } from '../records.ts'
 
 /** A generation whose turn is asked for by the family's own client. */
 function isRotation(begun: NewFamily, from: number, { family, user, now }: FamilyView): boolean {
@@ -56,16 +56,16 @@ export async function testLifetimes(t: Test, store: Store): Promise<void> {
 
   await t.test('the idle end is never beyond the absolute one', async (t) => {
     const { begun, endsAt } = await signedIn(store, { idleMs: 100_000, maxMs: 50_000 })
-    t.ok(familyIn(await store.families.look(begun.id)).expiresAt <= endsAt + 3, 'at the beginning')
+    t.ok(familyIn(await store.families.look(begun.id)).expiresAt <= endsAt + CLOCK_MS, 'at the beginning')
     await store.families.advance(turn(begun, 0, { idleMs: 1e9 }))
     const { expiresAt } = familyIn(await store.families.look(begun.id))
-    t.ok(Math.abs(expiresAt - endsAt) <= 3, 'after a turn')
+    t.ok(Math.abs(expiresAt - endsAt) <= CLOCK_MS, 'after a turn')
   })
 
   await t.test('a shorter idle time of the client holds from the next turn on', async (t) => {
     const { begun } = await signedIn(store)
     const { now } = await store.families.advance(turn(begun, 0, { idleMs: 5000 }))
-    t.ok(Math.abs(familyIn(await store.families.look(begun.id)).expiresAt - (now + 5000)) <= 3)
+    t.ok(Math.abs(familyIn(await store.families.look(begun.id)).expiresAt - (now + 5000)) <= CLOCK_MS)
   })
 
   await t.test('a tombstone goes with its time, too', async (t) => {
@@ -92,10 +92,10 @@ async function liveOn(store: Store) {
     if (applied !== isRotation(begun, generation, answer)) faults.push(['the rule does not agree', answer])
     if (family && (family.endsAt !== endsAt || family.createdAt !== createdAt))
       faults.push(['an end has moved', answer])
-    if (family && family.expiresAt > endsAt + 3)
+    if (family && family.expiresAt > endsAt + CLOCK_MS)
       faults.push(['the idle end is beyond the absolute one', answer])
     if (applied) continue
-    if (now < endsAt - 2) faults.push(['it ended too early', answer])
+    if (now < endsAt - CLOCK_MS) faults.push(['it ended too early', answer])
     return { turns: generation, faults }
   }
 }
