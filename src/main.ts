@@ -13,7 +13,7 @@ import { isOurs } from './workers/messages.ts'
  */
 const STOP_LIMIT_MS = 9000
 /** Below what the primary grants a worker, which can so say itself that it took too long. */
-const WORKER_STOP_LIMIT_MS = 7800
+const WORKER_STOP_LIMIT_MS = 7300
 
 /** Asks on the terminal; what is typed shows in `output`. */
 async function askOn(output: Writable, question: string): Promise<string | undefined> {

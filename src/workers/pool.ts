@@ -12,7 +12,7 @@ const GOOD_LIFE_MS = 60_000
 /** For an answer. A worker asks its store within a second. */
 const ANSWER_MS = 1500
 /** A worker stops within less by itself (main.ts), and the primary must be done before ten seconds are over. */
-const STOP_MS = 8000
+const STOP_MS = 7500
 /** A worker that is just starting does not hear the first time. */
 const STOP_AGAIN_MS = 250
 
