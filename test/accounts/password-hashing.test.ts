@@ -73,18 +73,21 @@ test('with no hash the answer is no', async (t) => {
 
 test('an unknown user costs a computation of the same size', async (t) => {
   const passwords = start(t)
-  const leastTimeOf = async (hash: string | undefined) => {
-    const times: number[] = []
-    for (let i = 0; i < 6; i += 1) {
-      const begin = performance.now()
-      await passwords.verify('correct horse', hash)
-      times.push(performance.now() - begin)
-    }
-    return Math.min(...times)
+  const timeOf = async (hash: string | undefined) => {
+    const begin = performance.now()
+    await passwords.verify('correct horse', hash)
+    return performance.now() - begin
   }
   const cheap = hashSync('correct horse', { memoryCost: 64, timeCost: 1 })
+  const least = { nobodys: Number.POSITIVE_INFINITY, cheap: Number.POSITIVE_INFINITY }
   // No comparison of times that are nearly equal: the cheapest hash there is takes a hundredth.
-  t.ok((await leastTimeOf(undefined)) > 4 * (await leastTimeOf(cheap)))
+  const isDearer = () => least.nobodys > 4 * least.cheap
+  // A busy machine adds to a time and never takes from it.
+  for (let round = 0; round < 6 || (round < 60 && !isDearer()); round += 1) {
+    least.nobodys = Math.min(least.nobodys, await timeOf(undefined))
+    least.cheap = Math.min(least.cheap, await timeOf(cheap))
+  }
+  t.ok(isDearer(), JSON.stringify(least))
 })
 
 /** What becomes of a number of tasks more than there is room for, all started at once. */
@@ -119,7 +122,8 @@ test('a full queue refuses at once; an unknown user takes as much of its room as
 })
 
 test('when the queue has emptied there is room again', async (t) => {
-  const passwords = start(t, { ...IN_COMMAND, timeLimitMs: 300 })
+  // Enough for one hash on any machine.
+  const passwords = start(t, { ...IN_COMMAND, timeLimitMs: 1000 })
   const waiting = Array.from({ length: ROOM }, () => passwords.hash('x').catch(() => undefined))
   await t.rejects(passwords.hash('x'), TOO_MANY)
   t.throws(() => passwords.requireRoom(), TOO_MANY, 'whoever asks beforehand hears the same')

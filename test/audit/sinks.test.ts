@@ -166,9 +166,8 @@ t.test('a receiver that fails', async (t) => {
     receiver.answer = () => undefined
     await fail()
     await until('it was asked', () => receiver.received.length > before)
-    const begin = performance.now()
     await fail()
-    t.ok(performance.now() - begin < 1500, 'no request waits for it')
+    t.equal(receiver.received.length, before + 1, 'no request waits for it: it is still being asked')
     await receiver.close()
     receiver.answer = taking
     await sleep(300)
@@ -199,9 +198,11 @@ t.test('what waits when the server stops is delivered at once', async (t) => {
   for (let i = 0; i < 8; i += 1) {
     await postForm(`${server.url}/token`, { grant_type: 'password', ...ada, password: 'wrong' })
   }
-  // After the fourth it waits for two to four seconds.
-  const attempts = 4
-  await until('it has been tried so often', () => receiver.received.length >= attempts)
+  // After the fourth it waits for two to four seconds, and a busy machine may have come further.
+  const attempts = await until('it has been tried often', () => {
+    const { length } = receiver.received
+    return length >= 4 && length
+  })
   receiver.answer = (_, response) => response.writeHead(204).end()
   t.equal(await server.stop(), 0)
   const told = eventsOf(dataOf(receiver).slice(attempts))
@@ -257,6 +258,6 @@ t.test('a receiver that never answers, and too many events', async (t) => {
   t.strictSame(told, [[1, 'too many are waiting']])
   const begin = performance.now()
   await sink.close(200)
-  t.ok(performance.now() - begin < 1500, 'it ends in time')
+  t.ok(performance.now() - begin < 4500, 'it ends before the call would')
   t.strictSame(told.slice(1), [[10_002, 'the server stops']])
 })

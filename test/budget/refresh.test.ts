@@ -46,30 +46,35 @@ for (const kind of STORE_KINDS) {
     await refreshTimes(WARM_UP)
 
     const commands = async () => commandsOf(String(await deployment.redis?.cli('INFO', 'commandstats')))
-    const [before, verbsBefore, commandsBefore] = [
-      await readingOf(server),
-      await verbsOf(server),
-      await commands(),
-    ]
-    await refreshTimes(REFRESHES)
-    const [after, verbsAfter, commandsAfter] = [
-      await readingOf(server),
-      await verbsOf(server),
-      await commands(),
-    ]
+    const bytesOfSeries: number[] = []
+    // What the server does besides, now and then, adds to the heap and takes nothing from it: the least of three.
+    while (bytesOfSeries.length < 3) {
+      const [before, verbsBefore, commandsBefore] = [
+        await readingOf(server),
+        await verbsOf(server),
+        await commands(),
+      ]
+      await refreshTimes(REFRESHES)
+      const [after, verbsAfter, commandsAfter] = [
+        await readingOf(server),
+        await verbsOf(server),
+        await commands(),
+      ]
 
-    const calls = Object.keys(CALLS).map((name) => {
-      const key = name as keyof typeof CALLS
-      return [name, (after.calls[key] - before.calls[key]) / REFRESHES]
-    })
-    t.strictSame(Object.fromEntries(calls), CALLS, 'calls of node:crypto')
-    t.strictSame(perRefresh(verbsBefore, verbsAfter), VERBS, 'questions to the store')
-    if (kind === 'redis')
-      t.strictSame(perRefresh(commandsBefore, commandsAfter), COMMANDS, 'commands in Redis')
+      const calls = Object.keys(CALLS).map((name) => {
+        const key = name as keyof typeof CALLS
+        return [name, (after.calls[key] - before.calls[key]) / REFRESHES]
+      })
+      t.strictSame(Object.fromEntries(calls), CALLS, 'calls of node:crypto')
+      t.strictSame(perRefresh(verbsBefore, verbsAfter), VERBS, 'questions to the store')
+      if (kind === 'redis')
+        t.strictSame(perRefresh(commandsBefore, commandsAfter), COMMANDS, 'commands in Redis')
 
-    t.equal(after.collections, before.collections, 'no garbage was collected meanwhile')
-    const bytes = (after.heap - before.heap) / REFRESHES
-    t.comment(`${Math.round(bytes)} bytes allocated by a refresh`)
+      t.equal(after.collections, before.collections, 'no garbage was collected meanwhile')
+      bytesOfSeries.push((after.heap - before.heap) / REFRESHES)
+    }
+    const bytes = Math.min(...bytesOfSeries)
+    t.comment(`${bytesOfSeries.map(Math.round).join(', ')} bytes allocated by a refresh`)
     t.ok(bytes > 0 && bytes <= HEAP_BYTES[kind], `${Math.round(bytes)} bytes are at most ${HEAP_BYTES[kind]}`)
   })
 }

@@ -205,15 +205,16 @@ export const CLIENT_AUTHENTICATION: readonly Row[] = [
           t.strictSame(asked, work, `${name}: one look into the store, one count, and no password hashed`)
         }
         const times = { unknown: [] as number[], wrong: [] as number[] }
-        for (let round = 0; round < ROUNDS; round += 1) {
+        // What else the machine does adds to a time and never takes from it: where it does much, more rounds are needed.
+        const ratio = () => Math.min(...times.unknown) / Math.min(...times.wrong)
+        const areAlike = () => ratio() > 0.6 && ratio() < 1.6
+        for (let round = 0; round < ROUNDS || (round < 10 * ROUNDS && !areAlike()); round += 1) {
           // Beyond the budget of failures of one network the answer would be another.
-          const from = { 'x-forwarded-for': `203.0.${round}.1` }
+          const from = { 'x-forwarded-for': `203.${round >> 8}.${round & 255}.1` }
           times.unknown.push((await token(SIGN_IN, { ...basic('nobody', 'wrong'), ...from })).ms)
           times.wrong.push((await token(SIGN_IN, { ...basic('web', 'wrong'), ...from })).ms)
         }
-        // What else the machine does adds to a time and never takes from it.
-        const ratio = Math.min(...times.unknown) / Math.min(...times.wrong)
-        t.ok(ratio > 0.6 && ratio < 1.6, `the ratio of the least times is ${ratio.toFixed(2)}`)
+        t.ok(areAlike(), `the ratio of the least times is ${ratio().toFixed(2)}`)
       })
     },
   },

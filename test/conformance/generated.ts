@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
+import { until } from '../support/until.ts'
 import { basicOf, type Context } from './context.ts'
 import { CANARY, type Ingredients, octetsOf, requestOf } from './grammar.ts'
 import { REGRESSIONS } from './regressions.ts'
@@ -15,6 +16,7 @@ const AT_ONCE = 250
 /** After this time without an answer the rest of a request is not awaited any more: it was cut short on purpose. */
 const PATIENCE_MS = 1000
 const ANSWER_MS = 20_000
+const STORE_CHANGE = /"store":"(?:un)?reachable"/
 /** So often a request that was turned away for a time is sent again. */
 const TURNS = 5
 
@@ -45,6 +47,7 @@ export const GENERATED: readonly Row[] = [
       )
       t.ok(often, 'near enough to valid: each class of answer is more than one in a hundred')
 
+      await until('the store is back after each silence', () => isStoreBack(context))
       t.strictSame(logFaults(context), [])
       t.ok(await context.signIn(), 'and it serves on')
     },
@@ -88,10 +91,20 @@ export async function sendGenerated({ server, web, signIn }: Context, requests: 
 
 const toldOf = (fault: string, octets: Buffer) => `${fault}; octets: ${octets.toString('latin1')}`
 
-/** What of the generated requests shows in the server's log and must not. A request turned away for want of time is told as an error, rightly. */
+/** Whether the last that was told of the store, if anything, is that it is reachable. */
+function isStoreBack({ server }: Pick<Context, 'server'>): boolean {
+  return !server.lines.findLast((line) => STORE_CHANGE.test(line))?.includes('"store":"unreachable"')
+}
+
+/**
+ * What of the generated requests shows in the server's log and must not. A request turned away for want of time is told as
+ * an error, rightly, and so is a store that is silent for a while.
+ */
 export function logFaults({ server }: Pick<Context, 'server'>): string[] {
   const log = server.lines.join('\n') + server.stderr
-  const errors = server.lines.filter((line) => /"level":[56]0/.test(line) && !/"status":503\b/.test(line))
+  const errors = server.lines.filter(
+    (line) => /"level":[56]0/.test(line) && !/"status":503\b/.test(line) && !STORE_CHANGE.test(line),
+  )
   return [
     ...(new RegExp(CANARY, 'i').test(log) ? ['an echo in the log'] : []),
     ...errors.map((line) => `an error in the log: ${line}`),

@@ -5,7 +5,8 @@ import { expectOAuthError, expectUnavailable } from '../support/expect.ts'
 import { type Answer, claimsOf, postForm, signIn } from '../support/http-client.ts'
 import { until } from '../support/until.ts'
 
-const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+/** What else the machine does adds to a time and never takes from it: more rounds only bring the least nearer to the work. */
+const MOST_ROUNDS = 70
 
 for (const kind of STORE_KINDS) {
   t.test(`signing in, on ${kind}`, async (t) => {
@@ -14,8 +15,11 @@ for (const kind of STORE_KINDS) {
     await deployment.addUser('gone', 'password of gone')
     t.equal((await deployment.cli(['user', 'disable', 'gone'])).code, 0)
     await deployment.addClient('refresh-only', { grants: ['refresh_token'] })
-    // What it asks wrongly is more than one account has.
-    const server = await deployment.startServer({ SIGN_IN_FAILURES_PER_ACCOUNT: '100' })
+    // What it asks wrongly is more than one account has, and one network.
+    const server = await deployment.startServer({
+      SIGN_IN_FAILURES_PER_ACCOUNT: '1000',
+      SIGN_IN_FAILURES_PER_NETWORK: '1000',
+    })
     const tell = (form: Readonly<Record<string, string | undefined>>) =>
       postForm(`${server.url}/token`, { grant_type: 'password', ...ada, ...form })
 
@@ -51,16 +55,18 @@ for (const kind of STORE_KINDS) {
     })
 
     t.test('C20 and the work is one', async (t) => {
-      const times: Record<string, number[]> = { ada: [], nobody: [], gone: [] }
-      for (let round = 0; round < 7; round += 1) {
-        for (const [username, list] of Object.entries(times)) {
-          list.push((await tell({ username, password: 'wrong' })).ms)
+      const names = ['ada', 'nobody', 'gone']
+      const least = names.map(() => Number.POSITIVE_INFINITY)
+      // A hash that was left out would make a tenth of it.
+      const areAlike = () => Math.max(...least) < 3 * Math.min(...least)
+      for (let round = 0; round < 7 || (round < MOST_ROUNDS && !areAlike()); round += 1) {
+        for (const [i, username] of names.entries()) {
+          const answer = await tell({ username, password: 'wrong' })
+          expectOAuthError(t, answer, 'invalid_grant')
+          least[i] = Math.min(least[i]!, answer.ms)
         }
       }
-      const [known = 0, ...others] = Object.values(times).map(median)
-      // A hash that was left out would make a tenth of it.
-      for (const other of others)
-        t.ok(other > known / 3 && other < known * 3, `${other.toFixed(1)} ms, ${known.toFixed(1)} ms`)
+      t.ok(areAlike(), least.map((ms) => `${ms.toFixed(1)} ms`).join(', '))
     })
 
     t.test('C20 only for clients that list the grant', async (t) => {
@@ -109,6 +115,12 @@ for (const kind of STORE_KINDS) {
       deployment.withStore(({ users }) => users.change(sub, { passwordHash: hash }))
 
     const times: number[] = []
+    const nobodys: number[] = []
+    const tellNobody = async () => {
+      const answer = await tell({ username: `nobody-${nobodys.length}`, password: 'wrong' })
+      expectOAuthError(t, answer, 'invalid_grant')
+      nobodys.push(answer.ms)
+    }
     // Cut to a length that base64 never has: with another one, one in sixteen would be a hash of fewer octets.
     for (const hash of [passwordHash.slice(0, -6), 'garbage', '', passwordHash.slice(0, 20)]) {
       await put(hash)
@@ -117,6 +129,7 @@ for (const kind of STORE_KINDS) {
         expectUnavailable(t, answer, JSON.stringify(hash))
         times.push(answer.ms)
       }
+      await tellNobody()
     }
     const log = await until('it is logged', () =>
       server.lines.find((line) => line.includes('of the user at')),
@@ -131,10 +144,9 @@ for (const kind of STORE_KINDS) {
     )
     await put(passwordHash)
     t.equal((await tell({})).status, 200, 'nothing was charged for it')
-    const nobodys = await Promise.all(
-      [1, 2, 3].map((i) => tell({ username: `nobody-${i}`, password: 'wrong' })),
-    )
     // A hash that was left out would make a tenth of it.
-    t.ok(median(times) > Math.min(...nobodys.map(({ ms }) => ms)) / 3, 'and the work is that for nobody')
+    const isAlike = () => Math.min(...times) > Math.min(...nobodys) / 3
+    while (!isAlike() && nobodys.length < MOST_ROUNDS) await tellNobody()
+    t.ok(isAlike(), 'and the work is that for nobody')
   })
 }

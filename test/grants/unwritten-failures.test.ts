@@ -4,21 +4,26 @@ import { expectUnavailable } from '../support/expect.ts'
 import { type Answer, ask as askUrl } from '../support/http-client.ts'
 import { startProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
-import { holdWriteLock } from '../support/write-lock.ts'
+import { readyWriteLock } from '../support/write-lock.ts'
 import { HOME } from './guesses.ts'
 import { beginHeld, RIGHT } from './held-sign-ins.ts'
 
-const NAMES = ['one', 'two', 'three']
+const LEAST_ROUNDS = 3
+/** The least times only fall: on a busy machine it takes more to come down to what they are made of. */
+const MOST_ROUNDS = 10
 /** Well below the time that a server waits for its store. */
 const NOISE_MS = 300
 
 // They wait for what is pending to be forgotten.
 t.jobs = STORE_KINDS.length
 
-/** Where the store is, for a server, and what makes it write nothing more; that returns what makes it write again. */
+/**
+ * Where the store is, for a server, and what prepares a fault: that returns what makes the store write nothing more, which
+ * returns what makes it write again.
+ */
 interface Fault {
   readonly storeUrl: string
-  readonly strike: () => Promise<() => Promise<void>>
+  readonly prepare: () => Promise<() => Promise<() => Promise<void>>>
 }
 
 const FAULTS = {
@@ -32,10 +37,10 @@ const FAULTS = {
         proxy.cutAll()
       }
     }
-    return { storeUrl: `redis://127.0.0.1:${proxy.port}`, strike }
+    return { storeUrl: `redis://127.0.0.1:${proxy.port}`, prepare: async () => strike }
   },
   async lmdb(t: Test, { dataDir }: Deployment): Promise<Fault> {
-    return { storeUrl: `lmdb:${dataDir}`, strike: () => holdWriteLock(t, dataDir) }
+    return { storeUrl: `lmdb:${dataDir}`, prepare: () => readyWriteLock(t, dataDir) }
   },
 }
 
@@ -45,12 +50,14 @@ for (const kind of STORE_KINDS)
     async (t) => {
       const budget = { SIGN_IN_FAILURES_PER_ACCOUNT: '1' }
       const { deployment, ask, from, held, goOn, letGo } = await beginHeld(t, kind, budget)
-      const { storeUrl, strike } = await FAULTS[kind](t, deployment)
+      const { storeUrl, prepare } = await FAULTS[kind](t, deployment)
       const server = await deployment.startServer({ STORE_URL: storeUrl })
       const ready = async () => (await askUrl(`${server.managementUrl}/health/ready`)).status === 200
 
       /** Asks, and loses the store while the password is looked at. */
       async function inTrouble(username: string, password: string): Promise<Answer> {
+        // Beforehand: the webhook is not waited for much longer than it would take.
+        const strike = await prepare()
         const asked = ask(HOME, { username, password }, server)
         await until('it is under way', () => held.length === 1)
         const mend = await strike()
@@ -63,26 +70,26 @@ for (const kind of STORE_KINDS)
 
       const wrong: Answer[] = []
       const right: Answer[] = []
-      for (const name of NAMES) {
-        wrong.push(await inTrouble(`mallory-${name}`, 'guessed'))
-        right.push(await inTrouble(`eve-${name}`, RIGHT))
+      const fastest = (answers: readonly Answer[]) => Math.round(Math.min(...answers.map(({ ms }) => ms)))
+      const areAsFast = () => Math.abs(fastest(wrong) - fastest(right)) < NOISE_MS
+      for (let round = 0; round < LEAST_ROUNDS || (round < MOST_ROUNDS && !areAsFast()); round += 1) {
+        wrong.push(await inTrouble(`mallory-${round}`, 'guessed'))
+        right.push(await inTrouble(`eve-${round}`, RIGHT))
       }
       const seen = ({ status, text, headers: { date: _, ...headers } }: Answer) => ({ status, text, headers })
       for (const answer of [...wrong, ...right]) {
         expectUnavailable(t, answer)
         t.strictSame(seen(answer), seen(wrong[0]!), 'a right password and a wrong one are answered alike')
       }
-      const fastest = (answers: readonly Answer[]) => Math.round(Math.min(...answers.map(({ ms }) => ms)))
-      const times = [fastest(wrong), fastest(right)] as const
-      t.ok(Math.abs(times[0] - times[1]) < NOISE_MS, `and as fast: ${times.join(' and ')} ms`)
+      t.ok(areAsFast(), `and as fast: ${fastest(wrong)} and ${fastest(right)} ms`)
 
       letGo()
-      for (const name of NAMES) {
-        const next = await from(HOME, { username: `mallory-${name}`, password: RIGHT }, server)
+      for (const round of wrong.keys()) {
+        const next = await from(HOME, { username: `mallory-${round}`, password: RIGHT }, server)
         t.equal(next.status, 429, 'the failure was written later')
       }
-      for (const name of NAMES) {
-        const next = await from(HOME, { username: `eve-${name}`, password: RIGHT }, server)
+      for (const round of right.keys()) {
+        const next = await from(HOME, { username: `eve-${round}`, password: RIGHT }, server)
         t.equal(next.status, 200, 'what failed by our own trouble is not charged')
       }
     },

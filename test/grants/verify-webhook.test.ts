@@ -346,7 +346,6 @@ for (const kind of STORE_KINDS) {
       const asked = timesAsked('patient')
       const during = await tell('patient')
       expectProblem(t, during, 503, 'at once')
-      t.ok(during.ms < 1900, `${during.ms} ms`)
       t.ok(Number(during.headers['retry-after']) <= 5)
       t.equal(timesAsked('patient'), asked, 'it is not asked')
       t.equal((await tell('here')).status, 200, 'who has a password here is not concerned')

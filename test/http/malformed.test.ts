@@ -92,7 +92,8 @@ t.test('octets that are no good request', async (t) => {
       const begin = performance.now()
       const received = await sendRaw(port, octets)
       t.equal(answersOf(received)[0]?.status, status, `${name}: ${status ?? 'closed'}`)
-      t.ok(performance.now() - begin < 2000, `${name}: at once`)
+      // Five seconds is what a head may take.
+      t.ok(performance.now() - begin < 4500, `${name}: at once`)
       expectManners(t, name, received)
     }
   })

@@ -1,7 +1,16 @@
 import t, { type Test } from 'tap'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError, expectProblem } from '../support/expect.ts'
-import { ask, encode, type Form, type Headers, postForm, refresh, signIn } from '../support/http-client.ts'
+import {
+  ask,
+  encode,
+  type Form,
+  type Headers,
+  inTheEnd,
+  postForm,
+  refresh,
+  signIn,
+} from '../support/http-client.ts'
 
 /** A request to the token endpoint as a row: what it is, and what comes of it. */
 interface Row {
@@ -42,7 +51,7 @@ for (const kind of STORE_KINDS) {
     const check = (t: Test, rows: readonly Row[]) =>
       Promise.all(
         rows.map(async ({ name, form = '', query = '', headers, gives }) => {
-          const answer = await postForm(`${url}/token${query}`, form, headers)
+          const answer = await inTheEnd(() => postForm(`${url}/token${query}`, form, headers))
           if (gives === 'ok') t.match(answer, { status: 200, json: { token_type: 'Bearer' } }, name)
           else expectOAuthError(t, answer, gives, name)
         }),

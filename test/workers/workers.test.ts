@@ -108,10 +108,15 @@ for (const kind of STORE_KINDS) {
 
     t.test('SIGTERM', async (t) => {
       const { refresh_token } = await signIn(url, ada)
-      const underWay = Array.from({ length: 20 }, () =>
-        postForm(`${url}/token`, { grant_type: 'password', ...ada }),
-      )
+      let isStopping = false
+      let servedLate = 0
+      const underWay = Array.from({ length: 20 }, async () => {
+        const answer = await postForm(`${url}/token`, { grant_type: 'password', ...ada })
+        if (isStopping && answer.status === 200) servedLate += 1
+        return answer
+      })
       await Promise.race(underWay)
+      isStopping = true
       const begin = performance.now()
       const stopped = server.stop()
       const unready = await until('it is not ready', async () => {
@@ -119,11 +124,12 @@ for (const kind of STORE_KINDS) {
         return answer.status === 503 && answer
       })
       expectProblem(t, unready, 503, 'not ready')
-      t.strictSame(
-        [...new Set((await Promise.all(underWay)).map(({ status }) => status))],
-        [200],
-        'what was under way is answered',
-      )
+      for (const { status, json, ms } of await Promise.all(underWay)) {
+        // Whom a slow machine has kept waiting for four seconds is told so, whether it stops or not.
+        const isLate = ms > 3900 && json?.detail === 'Password hashing takes too long'
+        t.equal(status, isLate ? 503 : 200, 'what was under way is answered')
+      }
+      t.ok(servedLate > 0, `${servedLate} were served after the signal`)
       t.equal(await stopped, 0, 'exit code')
       t.ok(performance.now() - begin < 10_000)
       t.match(server.lines.at(-1), /"stopped"/, 'its last line')
@@ -138,7 +144,9 @@ t.test('what a worker had counted still counts when it is gone, and once', async
   const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
   const ada = await deployment.addAccount('ada')
   const server = await deployment.startServer()
-  const counted = async () => (await scrape(server.managementUrl)).sum('pawl_token_requests_total')
+  // A busy machine asks some to come again, which is counted as well.
+  const ok = { result: 'ok' }
+  const counted = async () => (await scrape(server.managementUrl)).sum('pawl_token_requests_total', ok)
   let answered = 0
   const signInOften = async () => {
     await Promise.all(Array.from({ length: CLIENTS }, () => signIn(server.url, ada)))
@@ -193,15 +201,20 @@ t.test('a worker that hangs does not keep the server from stopping', async (t) =
 
 t.test('nor does one that is just starting', async (t) => {
   const deployment = await deploy(t, 'lmdb', { env: { WORKERS: '2' } })
-  const server = await deployment.startServer()
+  // A worker that stops by itself says so there.
+  const server = await deployment.startServer({ LOG_LEVEL: 'debug' })
   const killed = signalChildOf(server.pid, 'SIGKILL')
-  await until('the next one starts', () => {
+  const workers = await until('the next one starts', () => {
     const now = childrenOf(server.pid)
-    return now.length === 2 && !now.includes(killed)
+    return now.length === 2 && !now.includes(killed) && now
   })
-  const begin = performance.now()
   t.equal(await server.stop(), 0)
-  t.ok(performance.now() - begin < 6000, 'it was not killed')
+  const stopped = writersOf(server, '"msg":"stopped"')
+  t.strictSame(
+    [...workers, server.pid].filter((pid) => !stopped.has(pid)),
+    [],
+    'none was killed',
+  )
   t.equal(server.stderr, '')
 })
 
