@@ -63,7 +63,7 @@ const challenge = ({ status, headers }: Answer) => [status, headers['www-authent
 
 for (const kind of STORE_KINDS) {
   t.test(`the story of one session, on ${kind}`, async (t) => {
-    const { issuer } = await startIssuer(t, kind, { ACCESS_TOKEN_TTL: '2', REFRESH_TOKEN_GRACE: '1' })
+    const { issuer } = await startIssuer(t, kind, { ACCESS_TOKEN_TTL: '5', REFRESH_TOKEN_GRACE: '1' })
     const api = await startApi(t, { ISSUER: issuer })
     const { code, stdout, stderr } = await runClient({
       ISSUER: issuer,

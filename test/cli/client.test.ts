@@ -2,6 +2,7 @@ import t from 'tap'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
 import { basic, claimsOf, refresh, signIn, tryRefresh } from '../support/http-client.ts'
+import { inLanes } from '../support/in-lanes.ts'
 import { runHere } from '../support/run-here.ts'
 
 const words = (line: string) => line.split(' ')
@@ -193,24 +194,22 @@ for (const kind of STORE_KINDS) {
 
     t.test('no such client', async (t) => {
       const long = 'x'.repeat(10_000)
-      await Promise.all(
-        ['disable', 'enable', 'delete', 'rotate-secret', 'update'].map(async (verb) => {
-          const says = /There is no client "nobody". See: pawl client list/
-          t.match(
-            await cli(['client', verb, 'nobody', ...(verb === 'update' ? ['--scope', 'x'] : [])]),
-            { code: 1, stdout: '', stderr: says },
-            verb,
-          )
-          const { code, stderr } = await cli([
-            'client',
-            verb,
-            long,
-            ...(verb === 'update' ? ['--scope', 'x'] : []),
-          ])
-          t.equal(code, 1, `${verb}, a long name`)
-          t.match(stderr, /There is no client/, `${verb}, a long name: says so`)
-        }),
-      )
+      await inLanes(['disable', 'enable', 'delete', 'rotate-secret', 'update'], async (verb) => {
+        const says = /There is no client "nobody". See: pawl client list/
+        t.match(
+          await cli(['client', verb, 'nobody', ...(verb === 'update' ? ['--scope', 'x'] : [])]),
+          { code: 1, stdout: '', stderr: says },
+          verb,
+        )
+        const { code, stderr } = await cli([
+          'client',
+          verb,
+          long,
+          ...(verb === 'update' ? ['--scope', 'x'] : []),
+        ])
+        t.equal(code, 1, `${verb}, a long name`)
+        t.match(stderr, /There is no client/, `${verb}, a long name: says so`)
+      })
     })
   })
 }

@@ -1,7 +1,16 @@
 import t from 'tap'
 import { auditEvent, deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
-import { claimsOf, postForm, refresh, signIn, type Tokens, tryRefresh } from '../support/http-client.ts'
+import {
+  claimsOf,
+  inTheEnd,
+  postForm,
+  refresh,
+  signIn,
+  type Tokens,
+  tryRefresh,
+} from '../support/http-client.ts'
+import { inLanes } from '../support/in-lanes.ts'
 
 const sidOf = ({ access_token }: Tokens) => String(claimsOf(access_token).sid)
 
@@ -29,11 +38,8 @@ for (const kind of STORE_KINDS) {
     t.test('list', async (t) => {
       t.equal(await listed('--json'), '', 'none yet')
       const older = await signIn(url, ada)
-      const newer = await postForm(
-        `${url}/token`,
-        { grant_type: 'password', ...ada, scope: 'read' },
-        { 'user-agent': 'a browser' },
-      )
+      const form = { grant_type: 'password', ...ada, scope: 'read' }
+      const newer = await inTheEnd(() => postForm(`${url}/token`, form, { 'user-agent': 'a browser' }))
       await refresh(url, older.refresh_token, { client_id: 'ada' }, { 'user-agent': 'an app' })
       await refresh(url, older.refresh_token, { client_id: 'ada' }, { 'user-agent': 'an app' })
       await signIn(url, eve)
@@ -183,11 +189,9 @@ for (const kind of STORE_KINDS) {
         [['list', '--client', 'nobody'], 1, /There is no client "nobody"/],
         [['list', '--user', 'nobody'], 1, /There is no user "nobody"/],
       ]
-      await Promise.all(
-        missing.map(async ([args, code, says]) => {
-          t.match(await cli(['session', ...args]), { code, stdout: '', stderr: says }, args.join(' '))
-        }),
-      )
+      await inLanes(missing, async ([args, code, says]) => {
+        t.match(await cli(['session', ...args]), { code, stdout: '', stderr: says }, args.join(' '))
+      })
     })
   })
 }

@@ -4,6 +4,7 @@ import { loadKeys } from '../../src/keys/key-files.ts'
 import { mintRefreshToken, readRefreshToken } from '../../src/tokens/refresh-token.ts'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { claimsOf, refresh, signIn, type Tokens } from '../support/http-client.ts'
+import { inLanes } from '../support/in-lanes.ts'
 
 const sidOf = ({ access_token }: Tokens) => String(claimsOf(access_token).sid)
 
@@ -90,21 +91,19 @@ for (const kind of STORE_KINDS) {
       ['nothing of the kind', 'hello', false, /neither a refresh token nor a JWT/],
     ]
     await t.test('says whether it would pass, and why', async (t) => {
-      await Promise.all(
-        rows.map(async ([name, token, passes, because]) => {
-          const { code, stdout, stderr } = await cli(['token', 'inspect', token, '--json'])
-          t.strictSame([code, stderr], [passes ? 0 : 1, ''], `${name}: exit code`)
-          const finding = JSON.parse(stdout)
-          t.match(finding, { passes, because }, name)
-          const kinds = token.startsWith('prt_')
-            ? 'refresh token'
-            : token === 'hello'
-              ? 'unknown'
-              : 'access token'
-          t.equal(finding.kind, kinds, `${name}: what it is`)
-          t.notOk(stdout.includes(token), `${name}: the token itself is not printed`)
-        }),
-      )
+      await inLanes(rows, async ([name, token, passes, because]) => {
+        const { code, stdout, stderr } = await cli(['token', 'inspect', token, '--json'])
+        t.strictSame([code, stderr], [passes ? 0 : 1, ''], `${name}: exit code`)
+        const finding = JSON.parse(stdout)
+        t.match(finding, { passes, because }, name)
+        const kinds = token.startsWith('prt_')
+          ? 'refresh token'
+          : token === 'hello'
+            ? 'unknown'
+            : 'access token'
+        t.equal(finding.kind, kinds, `${name}: what it is`)
+        t.notOk(stdout.includes(token), `${name}: the token itself is not printed`)
+      })
     })
 
     t.test('for a person, from standard input', async (t) => {

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
-import { claimsOf, postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
+import { claimsOf, inTheEnd, postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
+import { inLanes } from '../support/in-lanes.ts'
 import { runHere } from '../support/run-here.ts'
 
 /** Such as the rules let pass. */
@@ -18,7 +19,7 @@ for (const kind of STORE_KINDS) {
     const client = { client_id: 'web' }
     const signInAs = (username: string, password: string) => signIn(url, { ...client, username, password })
     const trySignIn = (username: string, password: string) =>
-      postForm(`${url}/token`, { grant_type: 'password', ...client, username, password })
+      inTheEnd(() => postForm(`${url}/token`, { grant_type: 'password', ...client, username, password }))
     const add = (name: string, password: string, ...more: string[]) =>
       cli(['user', 'add', name, '--password-stdin', ...more], password)
 
@@ -56,16 +57,15 @@ for (const kind of STORE_KINDS) {
         ['eve', 'password1234567', /tried first: a common password/],
         ['evelyn.waugh', 'Evelyn-Waugh-2026', /little more than the name of the user/],
       ]
-      await Promise.all(
-        // What is wrong in itself is so on any store.
-        [...taken, ...(kind === 'lmdb' ? bad : [])].map(async ([name, password, says]) => {
-          t.match(
-            await add(name, password),
-            { code: 1, stdout: '', stderr: says },
-            `${name.slice(0, 9)} ${says}`,
-          )
-        }),
-      )
+      // What is wrong in itself is so on any store.
+      const rows = [...taken, ...(kind === 'lmdb' ? bad : [])]
+      await inLanes(rows, async ([name, password, says]) => {
+        t.match(
+          await add(name, password),
+          { code: 1, stdout: '', stderr: says },
+          `${name.slice(0, 9)} ${says}`,
+        )
+      })
       const unasked = await cli(['user', 'add', 'eve'])
       t.match(unasked, { code: 64, stderr: /no terminal.*--password-stdin/ }, 'nobody to ask')
     })
@@ -185,16 +185,14 @@ for (const kind of STORE_KINDS) {
 
     t.test('nobody', async (t) => {
       const verbs = ['disable', 'enable', 'delete', 'show', 'set-password']
-      await Promise.all(
-        verbs.map(async (verb) => {
-          const args = ['user', verb, 'nobody', ...(verb === 'set-password' ? ['--password-stdin'] : [])]
-          t.match(
-            await cli(args, SECOND),
-            { code: 1, stdout: '', stderr: /There is no user "nobody". See: pawl user list/ },
-            verb,
-          )
-        }),
-      )
+      await inLanes(verbs, async (verb) => {
+        const args = ['user', verb, 'nobody', ...(verb === 'set-password' ? ['--password-stdin'] : [])]
+        t.match(
+          await cli(args, SECOND),
+          { code: 1, stdout: '', stderr: /There is no user "nobody". See: pawl user list/ },
+          verb,
+        )
+      })
     })
   })
 }

@@ -3,6 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { atBest } from '../support/at-best.ts'
 import { deploy } from '../support/deployment.ts'
 import { expectOAuthError, expectProblem, expectUnavailable } from '../support/expect.ts'
 import { encode, FORM_TYPE, sendRaw } from '../support/http-client.ts'
@@ -139,9 +140,7 @@ export const SERVER: readonly Row[] = [
         )
       await worksAgain()
       if (kind === 'redis') {
-        // The least of up to three times: each begins with a store that answers.
-        let least = Number.POSITIVE_INFINITY
-        for (let turn = 0; turn < 3 && least >= 2000; turn += 1) {
+        const least = await atBest(2000, async () => {
           // For half a second a server goes by what it read of a client.
           await sleep(600)
           own.redis?.pause()
@@ -153,11 +152,12 @@ export const SERVER: readonly Row[] = [
           ])) {
             expectUnavailable(t, answer, '503, store down')
           }
-          least = Math.min(least, performance.now() - begin)
+          const ms = performance.now() - begin
           t.equal((await asked.get('/.well-known/jwks.json')).status, 200)
           own.redis?.resume()
           await worksAgain()
-        }
+          return ms
+        })
         t.ok(least < 2000, 'within about a second')
       }
     },

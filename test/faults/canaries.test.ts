@@ -9,6 +9,7 @@ import {
   basic,
   type Form,
   type Headers,
+  inTheEnd,
   postForm,
   refresh,
   sendRaw,
@@ -117,8 +118,10 @@ for (const kind of STORE_KINDS) {
     const passwordForm = { grant_type: 'password', ...account }
 
     t.test('success, and every refusal of a refresh', async (t) => {
-      const viaBasic = await tell({ grant_type: 'password', username: 'ada', password }, basic('web', secret))
-      const viaBody = await tell({ ...passwordForm, client_id: 'web', client_secret: secret })
+      const viaBasic = await inTheEnd(() =>
+        tell({ grant_type: 'password', username: 'ada', password }, basic('web', secret)),
+      )
+      const viaBody = await inTheEnd(() => tell({ ...passwordForm, client_id: 'web', client_secret: secret }))
       t.match([viaBasic.status, viaBody.status], [200, 200])
       for (const { json } of [viaBasic, viaBody]) canaries.addTokens(json as unknown as Tokens)
 
@@ -196,7 +199,7 @@ for (const kind of STORE_KINDS) {
       const statuses: number[] = []
       for (const answer of answers) {
         elsewhere.answer = answer
-        const told = await tell(other)
+        const told = await inTheEnd(() => tell(other))
         statuses.push(told.status)
         if (told.status === 200) canaries.addTokens(told.json as unknown as Tokens)
         else t.strictSame(canaries.foundIn(JSON.stringify([told.headers, told.text])), [], 'the answer')

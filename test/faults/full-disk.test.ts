@@ -19,7 +19,7 @@ const FULL_MS = 2000
 const SLEEPERS = 50
 const MIB = Buffer.alloc(1024 * 1024, 1)
 /** A fast disk's pace, not that of memory: the server leaves 16 MiB, and looks for them up to 10 ms before a transaction. */
-const PACE_MS = 1
+const PACE_MS = 5
 
 /** Writes until the system takes no more. */
 async function fill(path: string): Promise<void> {

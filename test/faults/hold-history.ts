@@ -14,8 +14,8 @@ export const PROMISES: Promises = {
   mayLoseMs: () => 0,
 }
 
-/** The same beside other tests, which may take the processors for longer than a recovery does. */
-export const BUSY_PROMISES: Promises = { ...PROMISES, recoveryMs: 5000 }
+/** The same beside other tests, which may take the processors for longer than an answer or a recovery does. */
+export const BUSY_PROMISES: Promises = { ...PROMISES, answerMs: 5000, recoveryMs: 5000 }
 
 /** Judges what was recorded, and says what it was. @returns how many tokens healed a store that had lost writes. */
 export function holdHistory(

@@ -17,6 +17,7 @@ import { auditEvent, auditEvents, type Deployment, deploy } from '../support/dep
 import { expectOAuthError, expectUnavailable } from '../support/expect.ts'
 import { ask, refresh, signIn, type Tokens, tryRefresh } from '../support/http-client.ts'
 import { idsIn, jwksOf, passTime, ringFileOf, SPREAD } from '../support/key-rings.ts'
+import { isStoreLate } from '../support/late-store.ts'
 import type { ServerProcess } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
@@ -65,6 +66,7 @@ function refreshOn(
     for (let turn = i; goesOn; turn += 1) {
       const server = servers[turn % 2] as ServerProcess
       const answer = await tryRefresh(server.url, tokens.refresh_token, { client_id: 'ada' })
+      if (isStoreLate(answer)) continue
       if (answer.status !== 200) {
         refused.push({ by: `${server.url} ${answer.status} ${answer.text}` })
         return tokens

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { auditEvent, auditEvents, type Deployment, deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
 import { claimsOf, postForm, refresh, signIn, type Tokens, tryRefresh } from '../support/http-client.ts'
+import { pastLateStore } from '../support/late-store.ts'
 
 const ROUNDS = 200
 const AT_ONCE = 50
@@ -29,11 +30,14 @@ for (const kind of STORE_KINDS) {
 
       const g0 = await signIn(url, { ...client, username: 'ada', password })
       const lineage: Tokens[] = [g0]
+      let askedAgain = 0
       for (let round = 0, held = g0; round < ROUNDS; round += 1) {
         const attempts = Array.from({ length: AT_ONCE }, (_, i) =>
-          tryRefresh(urls[i % 2] ?? '', held.refresh_token, client),
+          pastLateStore(() => tryRefresh(urls[i % 2] ?? '', held.refresh_token, client)),
         )
-        const answers = await Promise.all(attempts)
+        const asked = await Promise.all(attempts)
+        const answers = asked.map(({ answer }) => answer)
+        askedAgain += asked.reduce((sum, { again }) => sum + again, 0)
         const bad = answers.filter(({ status }) => status !== 200)
         const refreshTokens = new Set(answers.map(({ json }) => json?.refresh_token))
         const accessTokens = new Set(answers.map(({ json }) => json?.access_token))
@@ -58,7 +62,13 @@ for (const kind of STORE_KINDS) {
         'one session',
       )
       const { family } = await deployment.withStore((store) => store.families.look(sid))
-      t.match(family, { generation: ROUNDS, replays: ROUNDS * (AT_ONCE - 1) }, 'one lineage in the store')
+      t.equal(family?.generation, ROUNDS, 'one lineage in the store')
+      // What was answered too late may have been done all the same.
+      const more = (family?.replays ?? Number.NaN) - ROUNDS * (AT_ONCE - 1)
+      t.ok(
+        more >= 0 && more <= askedAgain,
+        `each repeat is counted, and ${more} of ${askedAgain} asked again`,
+      )
       t.notOk(family?.revoked, 'nobody was signed out')
 
       t.test('a store that is stolen now', async (t) => {

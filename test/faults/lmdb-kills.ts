@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
@@ -11,6 +9,7 @@ import { openStore } from '../../src/stores/open-store.ts'
 import type { Acknowledged } from '../stores/busy-writer.ts'
 import { count } from '../support/count.ts'
 import { createReaper } from '../support/reaper.ts'
+import { until } from '../support/until.ts'
 
 const WRITER = fileURLToPath(new URL('../stores/busy-writer.js', import.meta.url))
 /** Of a writer's life, from its first word on: long enough for hundreds of transactions. */
@@ -24,7 +23,9 @@ export async function holdKills(t: Test, kills: number): Promise<void> {
   const url = `lmdb:${join(t.testdir(), 'data')}`
   const all: Acknowledged[] = []
   for (let round = 0; round < kills; round += 1) {
-    const lines = await killedWriter(url, MOST_MS * Math.random())
+    // Once all that it writes is begun, wherever that takes longer than its life.
+    const from = round === 0 ? 'revocation' : ''
+    const lines = await killedWriter(url, from, MOST_MS * Math.random())
     all.push(...lines)
     const lost = await lostOf(url, all)
     t.strictSame(lost, [], `kill ${round + 1}: of ${all.length} acknowledged all are there`)
@@ -43,19 +44,23 @@ export async function holdKills(t: Test, kills: number): Promise<void> {
   }
 }
 
-async function killedWriter(url: string, lifeMs: number): Promise<Acknowledged[]> {
+/** @param from what it has said before the time of its life begins. */
+async function killedWriter(url: string, from: string, lifeMs: number): Promise<Acknowledged[]> {
   const reaper = createReaper()
   const child = spawn(process.execPath, [WRITER, url], { stdio: ['ignore', 'pipe', 'inherit'] })
   reaper.watch(child.pid)
-  const said = text(child.stdout as Readable)
-  const exited = once(child, 'exit')
-  await Promise.race([once(child.stdout, 'data'), exited])
+  let said = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+  })
+  const closed = once(child, 'close')
+  await until('it writes', () => child.exitCode !== null || (said !== '' && said.includes(from)))
   await sleep(lifeMs)
   child.kill('SIGKILL')
-  await exited
+  await closed
   reaper.watch(undefined)
   await reaper.finish()
-  return (await said)
+  return said
     .split('\n')
     .filter((line) => line.endsWith('}'))
     .map((line) => JSON.parse(line) as Acknowledged)

@@ -14,6 +14,7 @@ import {
   signIn,
   tryRefresh,
 } from '../support/http-client.ts'
+import { pastLateStore } from '../support/late-store.ts'
 import { type ServerProcess, startServer } from '../support/processes.ts'
 import { beginSessions } from '../support/sessions.ts'
 import { damagesTo, type PageDamage, pageSizeOf, pagesOf, recordsOn } from './page-damage.ts'
@@ -184,7 +185,10 @@ async function askAll(whole: Whole, page: number, server: ServerProcess, faults:
     mayBeUnavailable = true,
   ) {
     if (isGone) return undefined
-    const answer = await asking().catch(() => undefined)
+    // A slow disk's 503 passes, and that of a record which cannot be read does not.
+    const { answer } = await pastLateStore(asking, mayBeUnavailable ? 0 : 5).catch(() => ({
+      answer: undefined,
+    }))
     if (!answer) {
       isGone = true
       faults.push(`${what}: no answer`)

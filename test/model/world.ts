@@ -195,6 +195,8 @@ export async function createWorld(t: Test, kind: StoreKind): Promise<World> {
           const socket = connect(servers[server]!.port, '127.0.0.1')
           socket.write(textOf(path, { ...credentialsOf(client), ...form }, headersOf(number, sender)))
           await once(socket, 'readable')
+          // Nothing may have come of it, of which the model knows nothing.
+          if (String(socket.read()).startsWith('HTTP/1.1 503')) disturbances += 1
           socket.destroy()
         },
         logLines: () => clientIds.flatMap((id) => log.get(id)!),

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { isScopeToken, isWithin, parseScope, words } from '../../src/oauth/scope.ts'
+import { atBest } from '../support/at-best.ts'
 
 const INVALID = {
   name: 'OAuthError',
@@ -59,13 +60,12 @@ test('a token given twice counts once, in the order of its first coming', async 
 })
 
 test('a long and hostile scope is refused without backtracking', async (t) => {
-  let least = Number.POSITIVE_INFINITY
-  for (let turn = 0; turn < 3 && least >= 2000; turn += 1) {
+  const least = await atBest(2000, async () => {
     const begin = performance.now()
     t.throws(() => parseScope(`${'a'.repeat(8000)}${' a'.repeat(4000)}"`), INVALID)
-    least = Math.min(least, performance.now() - begin)
-  }
-  t.ok(least < 2000, `${least} ms, the least of up to three times`)
+    return performance.now() - begin
+  })
+  t.ok(least < 2000, `${least} ms at best`)
 })
 
 test('within means: every token is among the granted', async (t) => {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, request } from 'undici'
 
 const PATIENCE_MS = 60_000
-const BUSY = 'Password hashing takes too long'
+export const BUSY = 'Password hashing takes too long'
 
 const dispatcher = new Agent({ headersTimeout: 30_000, bodyTimeout: 30_000 })
 

@@ -12,7 +12,7 @@ export async function until<T>(
   ask: () => T | Promise<T>,
   timeoutMs = 30_000,
 ): Promise<Exclude<T, undefined | null | false>> {
-  const end = Date.now() + timeoutMs
+  const end = performance.now() + timeoutMs
   let cause: unknown
   do {
     try {
@@ -22,6 +22,6 @@ export async function until<T>(
       cause = error
     }
     await sleep(25)
-  } while (Date.now() < end)
+  } while (performance.now() < end)
   throw new Error(`waited ${timeoutMs} ms until ${what}`, { cause })
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { auditEvents, type Deployment, deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectProblem } from '../support/expect.ts'
-import { ask, postForm, refresh, signIn } from '../support/http-client.ts'
+import { ask, BUSY, postForm, refresh, signIn } from '../support/http-client.ts'
 import { childrenOf, freePort, runCli, type ServerProcess, signalChildOf } from '../support/processes.ts'
 import { scrape } from '../support/prometheus.ts'
 import { until } from '../support/until.ts'
@@ -126,7 +126,7 @@ for (const kind of STORE_KINDS) {
       expectProblem(t, unready, 503, 'not ready')
       for (const { status, json, ms } of await Promise.all(underWay)) {
         // Whom a slow machine has kept waiting for four seconds is told so, whether it stops or not.
-        const isLate = ms > 3900 && json?.detail === 'Password hashing takes too long'
+        const isLate = ms > 3900 && json?.detail === BUSY
         t.equal(status, isLate ? 503 : 200, 'what was under way is answered')
       }
       t.ok(servedLate > 0, `${servedLate} were served after the signal`)

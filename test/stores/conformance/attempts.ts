@@ -110,9 +110,12 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
   await t.test('what nobody settles is forgotten', async (t) => {
     const two = [charge(2)]
     const brief = { windowMs: 60_000, pendingMs: 300 }
-    await attempts.reserve(two, brief)
-    await attempts.reserve(two, brief)
+    await attempts.reserve(two, MINUTE)
+    await attempts.reserve(two, MINUTE)
     t.strictSame(stateOf(await attempts.reserve(two, MINUTE)), [0, 'pending'])
+    // The last of a batch says how long all of it may be pending.
+    await attempts.settle(two, 'given_back', MINUTE)
+    await attempts.reserve(two, brief)
     await until('there is room', async () => !(await other.attempts.reserve(two, { ...MINUTE, batch: 1 })))
     await attempts.settle(two, 'failed', brief)
     t.strictSame(stateOf(await attempts.reserve(two, MINUTE)), [0, 'pending'], 'a late failure is charged')
@@ -130,10 +133,11 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
       if (!refusal) await attempts.settle(two, 'given_back', { ...MINUTE, batch })
       return refusal
     }
-    await attempts.reserve(two, { windowMs: 60_000, pendingMs: 600 })
+    await attempts.reserve(two, MINUTE)
     await attempts.reserve(two, { ...MINUTE, batch: 2 })
     t.strictSame(stateOf(await others(1)), [0, 'pending'])
-    await attempts.settle(two, 'given_back', { ...MINUTE, batch: 2 })
+    for (const batch of [0, 2] as const) await attempts.settle(two, 'given_back', { ...MINUTE, batch })
+    await attempts.reserve(two, { windowMs: 60_000, pendingMs: 600 })
     const end = performance.now() + 900
     while (performance.now() < end) {
       t.equal(await others(1), undefined)
@@ -176,9 +180,12 @@ export async function testAttempts(t: Test, store: Store, other: Store): Promise
     await sleep(20)
     await attempts.settle(late, 'given_back', brief)
     t.equal(await attempts.forget(late[0]!.subject), false)
-    await attempts.settle(late, 'failed', brief)
-    t.strictSame(stateOf(await attempts.reserve(late, MINUTE)), [0, 'spent'])
-    await until('that is over', async () => (await other.attempts.reserve(late, MINUTE)) === undefined)
+    await attempts.settle(late, 'failed', MINUTE)
+    const refusal = await attempts.reserve(late, MINUTE)
+    t.strictSame(stateOf(refusal), [0, 'spent'])
+    t.ok((refusal?.retryAfterMs ?? 0) > 1000, 'for a window of its own')
+    // Which whoever comes with a shorter one cuts.
+    await until('that is over', async () => (await other.attempts.reserve(late, brief)) === undefined)
   })
 
   await t.test('failures that have happened', async (t) => {

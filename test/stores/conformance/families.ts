@@ -4,6 +4,7 @@ import { newEpoch, userLocator } from '../../../src/accounts/user.ts'
 import type { AdvanceRequest, Store } from '../../../src/stores/contract.ts'
 import { type Family, NO_LOCKSTEP } from '../../../src/tokens/family.ts'
 import { MAX_GENERATION } from '../../../src/tokens/refresh-token.ts'
+import { until } from '../../support/until.ts'
 import { readAlong } from '../read-along.ts'
 import { atFirst, expectFamily, familyIn, idOf, signedIn, someFamily, someUser, turn } from '../records.ts'
 
@@ -168,7 +169,7 @@ export async function testFamilies(t: Test, store: Store, other: Store): Promise
         else if (family?.revoked) break
       }
     })()
-    await sleep(30)
+    await until('a turn', () => generation > 0)
     t.equal(await other.families.revoke(begun.id, 'client'), 'revoked')
     isRevoked = true
     const at = familyIn(await other.families.look(begun.id)).generation
