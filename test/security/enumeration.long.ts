@@ -7,9 +7,10 @@ const ROUNDS = { signIn: 500, client: 3000 }
 
 /**
  * The difference of the medians that is too much, in milliseconds. Over a network with 1 ms of noise, which is a quiet
- * one, 0.5 ms of 30 takes some hundred requests for each name, and budgets let through ten.
+ * one, 0.5 ms of 30 takes some hundred requests for each name, and budgets let through ten. That a client's record is
+ * read, and none faster, is half of 0.1 ms on Redis; that no question is left out is counted by enumeration.test.
  */
-const BOUND_MS = { signIn: 0.5, client: 0.05 }
+const BOUND_MS = { signIn: 0.5, client: 0.1 }
 
 for (const kind of STORE_KINDS) {
   t.test(`the times of what exists and of what does not, on ${kind}`, async (t) => {
