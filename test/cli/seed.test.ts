@@ -5,7 +5,7 @@ import { hashClientSecret } from '../../src/accounts/client.ts'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
 import { freePort } from '../support/free-port.ts'
-import { ask, basic, claimsOf, inTheEnd, postForm, refresh, signIn } from '../support/http-client.ts'
+import { ask, basic, claimsOf, postForm, refresh, signIn, trySignIn } from '../support/http-client.ts'
 import { startRedis } from '../support/redis.ts'
 import { runHere } from '../support/run-here.ts'
 import { until } from '../support/until.ts'
@@ -55,9 +55,7 @@ for (const kind of STORE_KINDS) {
     writeFileSync(file, JSON.stringify(SEED))
     const env = { SEED_FILE: file }
     const signInAs = (url: string, username: string, password: string) =>
-      inTheEnd(() =>
-        postForm(`${url}/token`, { grant_type: 'password', client_id: 'app', username, password }),
-      )
+      trySignIn(url, { client_id: 'app', username, password })
 
     t.test('several servers that start at once make it so, before they listen', async (t) => {
       const servers = await Promise.all([deployment.startServer(env), deployment.startServer(env)])

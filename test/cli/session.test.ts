@@ -1,15 +1,7 @@
 import t from 'tap'
 import { auditEvent, deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
-import {
-  claimsOf,
-  inTheEnd,
-  postForm,
-  refresh,
-  signIn,
-  type Tokens,
-  tryRefresh,
-} from '../support/http-client.ts'
+import { claimsOf, refresh, signIn, type Tokens, tryRefresh, trySignIn } from '../support/http-client.ts'
 import { inLanes } from '../support/in-lanes.ts'
 
 const sidOf = ({ access_token }: Tokens) => String(claimsOf(access_token).sid)
@@ -38,8 +30,7 @@ for (const kind of STORE_KINDS) {
     t.test('list', async (t) => {
       t.equal(await listed('--json'), '', 'none yet')
       const older = await signIn(url, ada)
-      const form = { grant_type: 'password', ...ada, scope: 'read' }
-      const newer = await inTheEnd(() => postForm(`${url}/token`, form, { 'user-agent': 'a browser' }))
+      const newer = await trySignIn(url, ada, 'read', { 'user-agent': 'a browser' })
       await refresh(url, older.refresh_token, { client_id: 'ada' }, { 'user-agent': 'an app' })
       await refresh(url, older.refresh_token, { client_id: 'ada' }, { 'user-agent': 'an app' })
       await signIn(url, eve)

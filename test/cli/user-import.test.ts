@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { importRows, ROW_PASSWORD } from '../../bench/import-rows.ts'
 import { type Deployment, deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
-import { claimsOf, inTheEnd, postForm, refresh, signIn } from '../support/http-client.ts'
+import { claimsOf, refresh, signIn, trySignIn } from '../support/http-client.ts'
 import { runHere } from '../support/run-here.ts'
 import { until } from '../support/until.ts'
 
@@ -87,10 +87,8 @@ for (const kind of STORE_KINDS) {
     const second = await deployment.startServer()
     const signInAs = (username: string, password: string, { url } = server) =>
       signIn(url, { client_id: 'web', username, password })
-    const trySignIn = (username: string, password: string) =>
-      inTheEnd(() =>
-        postForm(`${server.url}/token`, { grant_type: 'password', client_id: 'web', username, password }),
-      )
+    const trySignInAs = (username: string, password: string) =>
+      trySignIn(server.url, { client_id: 'web', username, password })
 
     t.test('every kind signs in, goes on, and is argon2id from then on', async (t) => {
       const keyFile = join(deployment.cwd, 'signer-key')
@@ -110,7 +108,7 @@ for (const kind of STORE_KINDS) {
 
       for (const [username, [, password]] of Object.entries(KINDS)) {
         const before = await hashOf(deployment, username)
-        const wrong = await trySignIn(username, `${password}x`)
+        const wrong = await trySignInAs(username, `${password}x`)
         expectOAuthError(t, wrong, 'invalid_grant', `${username}: a wrong password`)
         t.equal(await hashOf(deployment, username), before, `${username}: which replaces nothing`)
         // Both servers see the password at once.
@@ -141,7 +139,7 @@ for (const kind of STORE_KINDS) {
       ]
       t.match(await importer(deployment, ndjson(rows)), { code: 0, summary: { created: 2 } })
       t.match(claimsOf((await signInAs('zoë', 'U*U')).access_token), { sub: 'auth0|zoe', roles: ['admin'] })
-      expectOAuthError(t, await trySignIn('off', 'U*U'), 'invalid_grant')
+      expectOAuthError(t, await trySignInAs('off', 'U*U'), 'invalid_grant')
       t.equal(await hashOf(deployment, 'off'), BCRYPT, 'nobody signed in')
     })
 

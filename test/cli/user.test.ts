@@ -1,7 +1,7 @@
 import t from 'tap'
 import { deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError } from '../support/expect.ts'
-import { claimsOf, inTheEnd, postForm, refresh, signIn, tryRefresh } from '../support/http-client.ts'
+import { claimsOf, refresh, signIn, tryRefresh, trySignIn } from '../support/http-client.ts'
 import { inLanes } from '../support/in-lanes.ts'
 import { runHere } from '../support/run-here.ts'
 
@@ -18,8 +18,8 @@ for (const kind of STORE_KINDS) {
     const { url } = await deployment.startServer()
     const client = { client_id: 'web' }
     const signInAs = (username: string, password: string) => signIn(url, { ...client, username, password })
-    const trySignIn = (username: string, password: string) =>
-      inTheEnd(() => postForm(`${url}/token`, { grant_type: 'password', ...client, username, password }))
+    const trySignInAs = (username: string, password: string) =>
+      trySignIn(url, { ...client, username, password })
     const add = (name: string, password: string, ...more: string[]) =>
       cli(['user', 'add', name, '--password-stdin', ...more], password)
 
@@ -119,7 +119,7 @@ for (const kind of STORE_KINDS) {
         'invalid_grant',
         'the next refresh',
       )
-      expectOAuthError(t, await trySignIn('ada', FIRST), 'invalid_grant', 'the next sign-in')
+      expectOAuthError(t, await trySignInAs('ada', FIRST), 'invalid_grant', 'the next sign-in')
       t.match((await cli(['user', 'list'])).stdout, /^ada .* disabled /m)
       t.match(await cli(['user', 'enable', 'ada']), { code: 0, stdout: /may sign in again/ })
       expectOAuthError(
@@ -139,7 +139,7 @@ for (const kind of STORE_KINDS) {
       for (const { refresh_token } of sessions) {
         expectOAuthError(t, await tryRefresh(url, refresh_token, client), 'invalid_grant', 'the next refresh')
       }
-      expectOAuthError(t, await trySignIn('ada', FIRST), 'invalid_grant', 'the old password')
+      expectOAuthError(t, await trySignInAs('ada', FIRST), 'invalid_grant', 'the old password')
       t.ok(await signInAs('ada', SECOND), 'the new one')
       t.ok(await refresh(url, other.refresh_token, client), 'other users go on')
       t.match(await cli(['user', 'set-password', 'ada', '--password-stdin'], ''), {
@@ -172,7 +172,7 @@ for (const kind of STORE_KINDS) {
       const held = await signInAs('ada', SECOND)
       t.match(await cli(['user', 'delete', 'ada']), { code: 0, stdout: /deleted/ })
       expectOAuthError(t, await tryRefresh(url, held.refresh_token, client), 'invalid_grant')
-      expectOAuthError(t, await trySignIn('ada', SECOND), 'invalid_grant')
+      expectOAuthError(t, await trySignInAs('ada', SECOND), 'invalid_grant')
       t.notMatch((await cli(['user', 'list'])).stdout, /^ada /m)
       t.equal((await add('ada', SECOND)).code, 0, 'the name is free again')
       expectOAuthError(

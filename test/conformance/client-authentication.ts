@@ -1,4 +1,5 @@
 import { hashClientSecret } from '../../src/accounts/client.ts'
+import { inRounds } from '../support/at-best.ts'
 import { expectOAuthError, expectProblem } from '../support/expect.ts'
 import { basic, encode, type Headers } from '../support/http-client.ts'
 import { ADA, APP, basicOf, type ClientProof, shapeOf } from './context.ts'
@@ -205,15 +206,14 @@ export const CLIENT_AUTHENTICATION: readonly Row[] = [
           t.strictSame(asked, work, `${name}: one look into the store, one count, and no password hashed`)
         }
         const times = { unknown: [] as number[], wrong: [] as number[] }
-        // What else the machine does adds to a time and never takes from it: where it does much, more rounds are needed.
         const ratio = () => Math.min(...times.unknown) / Math.min(...times.wrong)
         const areAlike = () => ratio() > 0.6 && ratio() < 1.6
-        for (let round = 0; round < ROUNDS || (round < 10 * ROUNDS && !areAlike()); round += 1) {
+        await inRounds({ least: ROUNDS, most: 10 * ROUNDS }, areAlike, async (round) => {
           // Beyond the budget of failures of one network the answer would be another.
           const from = { 'x-forwarded-for': `203.${round >> 8}.${round & 255}.1` }
           times.unknown.push((await token(SIGN_IN, { ...basic('nobody', 'wrong'), ...from })).ms)
           times.wrong.push((await token(SIGN_IN, { ...basic('web', 'wrong'), ...from })).ms)
-        }
+        })
         t.ok(areAlike(), `the ratio of the least times is ${ratio().toFixed(2)}`)
       })
     },

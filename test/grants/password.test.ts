@@ -1,11 +1,11 @@
 import t from 'tap'
 import { userLocator } from '../../src/accounts/user.ts'
+import { inRounds } from '../support/at-best.ts'
 import { auditEvent, deploy, STORE_KINDS } from '../support/deployment.ts'
 import { expectOAuthError, expectUnavailable } from '../support/expect.ts'
 import { type Answer, claimsOf, postForm, signIn } from '../support/http-client.ts'
 import { until } from '../support/until.ts'
 
-/** What else the machine does adds to a time and never takes from it: more rounds only bring the least nearer to the work. */
 const MOST_ROUNDS = 70
 
 for (const kind of STORE_KINDS) {
@@ -59,13 +59,13 @@ for (const kind of STORE_KINDS) {
       const least = names.map(() => Number.POSITIVE_INFINITY)
       // A hash that was left out would make a tenth of it.
       const areAlike = () => Math.max(...least) < 3 * Math.min(...least)
-      for (let round = 0; round < 7 || (round < MOST_ROUNDS && !areAlike()); round += 1) {
+      await inRounds({ least: 7, most: MOST_ROUNDS }, areAlike, async () => {
         for (const [i, username] of names.entries()) {
           const answer = await tell({ username, password: 'wrong' })
           expectOAuthError(t, answer, 'invalid_grant')
           least[i] = Math.min(least[i]!, answer.ms)
         }
-      }
+      })
       t.ok(areAlike(), least.map((ms) => `${ms.toFixed(1)} ms`).join(', '))
     })
 
@@ -146,7 +146,7 @@ for (const kind of STORE_KINDS) {
     t.equal((await tell({})).status, 200, 'nothing was charged for it')
     // A hash that was left out would make a tenth of it.
     const isAlike = () => Math.min(...times) > Math.min(...nobodys) / 3
-    while (!isAlike() && nobodys.length < MOST_ROUNDS) await tellNobody()
+    await inRounds({ least: 0, most: MOST_ROUNDS - nobodys.length }, isAlike, tellNobody)
     t.ok(isAlike(), 'and the work is that for nobody')
   })
 }

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { inRounds } from '../support/at-best.ts'
 import { type Deployment, STORE_KINDS } from '../support/deployment.ts'
 import { expectUnavailable } from '../support/expect.ts'
 import { type Answer, ask as askUrl } from '../support/http-client.ts'
@@ -8,9 +9,7 @@ import { readyWriteLock } from '../support/write-lock.ts'
 import { HOME } from './guesses.ts'
 import { beginHeld, RIGHT } from './held-sign-ins.ts'
 
-const LEAST_ROUNDS = 3
-/** The least times only fall: on a busy machine it takes more to come down to what they are made of. */
-const MOST_ROUNDS = 10
+const ROUNDS = { least: 3, most: 10 }
 /** Well below the time that a server waits for its store. */
 const NOISE_MS = 300
 
@@ -72,10 +71,10 @@ for (const kind of STORE_KINDS)
       const right: Answer[] = []
       const fastest = (answers: readonly Answer[]) => Math.round(Math.min(...answers.map(({ ms }) => ms)))
       const areAsFast = () => Math.abs(fastest(wrong) - fastest(right)) < NOISE_MS
-      for (let round = 0; round < LEAST_ROUNDS || (round < MOST_ROUNDS && !areAsFast()); round += 1) {
+      await inRounds(ROUNDS, areAsFast, async (round) => {
         wrong.push(await inTrouble(`mallory-${round}`, 'guessed'))
         right.push(await inTrouble(`eve-${round}`, RIGHT))
-      }
+      })
       const seen = ({ status, text, headers: { date: _, ...headers } }: Answer) => ({ status, text, headers })
       for (const answer of [...wrong, ...right]) {
         expectUnavailable(t, answer)

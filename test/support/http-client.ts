@@ -73,10 +73,20 @@ export type Credentials = {
   readonly password: string
 }
 
-/** Signs in at the server of this base URL. @throws Error unless the answer is 200. */
-export async function signIn(url: string, credentials: Credentials, scope?: string): Promise<Tokens> {
+/** Asks the server of this base URL for a sign-in, whatever comes of it. */
+export function trySignIn(
+  url: string,
+  credentials: Credentials,
+  scope?: string,
+  headers?: Headers,
+): Promise<Answer> {
   const form = { grant_type: 'password', ...credentials, scope }
-  return tokensOf(await inTheEnd(() => postForm(`${url}/token`, form)))
+  return inTheEnd(() => postForm(`${url}/token`, form, headers))
+}
+
+/** Signs in. @throws Error unless the answer is 200. */
+export async function signIn(...args: Parameters<typeof trySignIn>): Promise<Tokens> {
+  return tokensOf(await trySignIn(...args))
 }
 
 /** The answer of a machine that has time to hash: whoever is asked to come again for want of it does, as good clients do. */

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { nextMessage } from './next-message.ts'
 
-const LOCK_HOLDER = fileURLToPath(new URL('./lock-holder-in-waiting.js', import.meta.url))
+const LOCK_HOLDER = fileURLToPath(new URL('../stores/lock-holder.js', import.meta.url))
 
 /** Has another process take the write lock of an LMDB and stand still. @returns what ends that process. */
 export async function holdWriteLock(t: Test, dataDir: string): Promise<() => Promise<void>> {
